@@ -1,0 +1,276 @@
+"""The cells that this process runs, each a job with a number, a state and a place where it stands.
+
+    running ──> paused ──> running …        a pause, a resume
+       │           │
+       └─────┬─────┘
+             ├──> finished                  ended by itself, without an error
+             ├──> failed                    ended with an error of its own
+             ├──> cancelled                 ended by a cancel or a time limit, unwound
+             └──> abandoned                 given up: could not be unwound, kept in memory
+
+A job is changed on the main thread only, by the `Runner` that drives it; every thread may read it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType
+from typing import Any, Protocol
+
+import lpf
+
+from .errors import JobError
+from .places import user_place
+
+__all__ = ["ENDED", "Job", "JobError", "Jobs", "Runner"]
+
+ENDED = frozenset({"finished", "failed", "cancelled", "abandoned"})
+_KEPT = 100
+
+
+class Job:
+    """One cell that was run.
+
+    Attributes
+    ----------
+    id : number of the job; those of jobs that were never paused count as well.
+    state : ``running``, ``paused``, ``finished``, ``failed``, ``cancelled`` or ``abandoned``.
+    continuation : where it stands on its own stack; None between two steps of an async cell.
+    msg_id, cell_id : of its execute_request; None in a terminal, or where the front end sent none.
+    execution_count : the number in its prompt, None for a silent one.
+    source : the cell as it was written.
+    limit : seconds, None without; wall clock, or CPU time if ``limit_cpu``.
+    reason : why it is paused (``request``, ``signal``, ``timeout``, ``memory``, ``key``), else None.
+    pending : what it was asked to do and has not done yet (``cancel``, ``resume``), else None.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        source: str,
+        *,
+        msg_id: str | None = None,
+        cell_id: str | None = None,
+        execution_count: int | None = None,
+    ) -> None:
+        self.id = number
+        self.source = source
+        self.msg_id = msg_id
+        self.cell_id = cell_id
+        self.execution_count = execution_count
+        self.state = "running"
+        self.reason: str | None = None
+        self.pending: str | None = None
+        self.limit: float | None = None
+        self.limit_cpu = False
+        self.continuation: lpf.Continuation | None = None
+        self.awaiting: Any = None
+        self._clock = Stopwatch()
+        self._clock.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, in whatever way."""
+        return self.state in ENDED
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of wall clock that it has run or waited; stands still while it is paused."""
+        return self._clock.wall()
+
+    @property
+    def cpu_time(self) -> float:
+        """Seconds of CPU that the main thread has spent while it was not paused."""
+        return self._clock.cpu()
+
+    @property
+    def where(self) -> str:
+        """Where it stands, ``line 3 in <cell 5>``; empty when that is not known."""
+        found = user_place(self.stack())
+        return str(found) if found else ""
+
+    def stack(self) -> list[FrameType]:
+        """Return its frames, innermost first; of a running cell, those of this moment."""
+        if self.ended:
+            return []
+        continuation = self.continuation
+        if continuation is not None and continuation.state == "paused":
+            return list(continuation.stack())
+        if continuation is None:
+            return _awaiting_frames(self.awaiting)
+        return _main_thread_frames()
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.state} {self.where}>".replace(" >", ">")
+
+    def set_state(self, state: str, reason: str | None = None) -> None:
+        """Note the new state and stop or start the clock. For the runner."""
+        self.state, self.reason = state, reason
+        if state == "running":
+            self._clock.start()
+        else:
+            self._clock.stop()
+
+
+class Stopwatch:
+    """Wall-clock and main-thread CPU seconds, summed over the stretches between start and stop."""
+
+    def __init__(self) -> None:
+        self._sums = (0.0, 0.0)
+        self._since: tuple[float, float] | None = None
+
+    def start(self) -> None:
+        if self._since is None:
+            self._since = _now()
+
+    def stop(self) -> None:
+        self._sums, self._since = (self.wall(), self.cpu()), None
+
+    def wall(self) -> float:
+        return self._total(0)
+
+    def cpu(self) -> float:
+        return self._total(1)
+
+    def _total(self, index: int) -> float:
+        since = self._since
+        return self._sums[index] + (_now()[index] - since[index] if since is not None else 0.0)
+
+
+class Runner(Protocol):
+    """Who drives the jobs: a kernel or a terminal. See `Jobs` for what the methods mean."""
+
+    def pause(self) -> None: ...
+    def resume(self, job: Job, timeout: float | None) -> None: ...
+    def cancel(self, job: Job, grace: float | None) -> None: ...
+
+
+class Jobs:
+    """All jobs by number, and the requests that a user can make about them.
+
+    Those that ended are kept for a while, as a record. The requests may come from any thread; they
+    take effect as soon as the main thread is free, and raise JobError when that cannot be.
+    """
+
+    def __init__(self) -> None:
+        self.runner: Runner | None = None
+        self.observers: list[Callable[[Job], None]] = []
+        self._jobs: dict[int, Job] = {}
+        self._over: deque[int] = deque()
+        self._numbers = itertools.count(1)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(sorted(self._jobs.copy().values(), key=lambda job: job.id))
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def get(self, number: int) -> Job:
+        """Return the job with this number. KeyError when there is none."""
+        return self._jobs[number]
+
+    @property
+    def current(self) -> Job | None:
+        """The job that was paused last, None when none is."""
+        paused = self.paused()
+        return paused[-1] if paused else None
+
+    @property
+    def running(self) -> Job | None:
+        """The newest job that is running, None when none is."""
+        running = [job for job in self if job.state == "running"]
+        return running[-1] if running else None
+
+    def paused(self) -> list[Job]:
+        """Return the paused jobs, the one that was paused last at the end."""
+        return [job for job in self._jobs.copy().values() if job.state == "paused"]
+
+    def new(self, source: str, **known: Any) -> Job:
+        """Add a running job for this cell."""
+        job = Job(next(self._numbers), source, **known)
+        self._jobs[job.id] = job
+        return job
+
+    def change(self, job: Job, state: str, reason: str | None = None) -> None:
+        """Put *job* into *state* and tell the observers. For the runner."""
+        job.set_state(state, reason)
+        if state == "paused":  # The newest pause comes last.
+            self._jobs[job.id] = self._jobs.pop(job.id, job)
+        if job.ended:
+            job.pending = None
+            self._retire(job)
+        for observer in list(self.observers):
+            observer(job)
+
+    def pause(self) -> None:
+        """Ask for the running cell to be paused. Returns before it is."""
+        self._driver().pause()
+
+    def resume(self, job: Job, timeout: float | None = None) -> None:
+        """Let *job*, which is paused, go on as soon as the cell that asks for it has ended.
+
+        After *timeout* seconds, None for no limit, it is paused again.
+        """
+        self._driver().resume(job, timeout)
+
+    def cancel(self, job: Job, grace: float | None = None) -> None:
+        """End *job*: ``lpf.Cancelled`` is raised in it; after *grace* seconds it is abandoned."""
+        self._driver().cancel(job, grace)
+
+    def _driver(self) -> Runner:
+        if self.runner is None:
+            raise JobError("the extension is not loaded: %load_ext lpf")
+        return self.runner
+
+    def _retire(self, job: Job) -> None:
+        self._over.append(job.id)
+        while len(self._over) > _KEPT:
+            self._jobs.pop(self._over.popleft(), None)
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), _main_cpu()
+
+
+def _main_cpu() -> float:
+    ident = threading.main_thread().ident
+    if ident is None:
+        return 0.0
+    return time.clock_gettime(time.pthread_getcpuclockid(ident))
+
+
+def _main_thread_frames() -> list[FrameType]:
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    return _chain(frame)
+
+
+def _chain(frame: FrameType | None) -> list[FrameType]:
+    frames = []
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
+    return frames
+
+
+def _awaiting_frames(awaitable: Any) -> list[FrameType]:
+    """Return the frames of a suspended coroutine and of what it awaits, innermost first."""
+    frames: list[FrameType] = []
+    while awaitable is not None:
+        for kind in ("cr", "gi", "ag"):
+            frame = getattr(awaitable, f"{kind}_frame", None)
+            if frame is not None and isinstance(getattr(awaitable, f"{kind}_code"), CodeType):
+                frames.append(frame)
+                awaitable = (
+                    getattr(awaitable, f"{kind}_await", None)
+                    if kind != "gi"
+                    else (awaitable.gi_yieldfrom)
+                )
+                break
+        else:
+            break
+    return frames[::-1]
