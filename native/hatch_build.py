@@ -1,19 +1,20 @@
 """Builds the extension module `lpf._native` for the wheel.
 
-One shared object holds the C core, its CPython host and the cffi binding of `lpf.h`, so that there is one copy of the
-core's state however it is reached. It is made of
+One shared object holds the C core, its CPython host and the cffi binding of `lpf.h`, so that there
+is one copy of the core's state however it is reached. It is made of
 
     native/core/*.c, *.S       what a plain C program would link
     native/cpython/*.c         the CPython host
     native/lpf_cffi_build.py   whose `ffi` object writes one more C file
 
-A source whose name ends in an architecture, such as context_aarch64.S, is taken for that architecture only.
+A source whose name ends in an architecture, such as context_aarch64.S, is for that one only.
 
-Objects are kept in native/build, one directory for each interpreter, and are compiled again only if a source, a header
-or a flag has changed. A wheel takes the module from there; an editable install gets it copied beside the package.
+Objects are kept in native/build, one directory for each interpreter, and are compiled again only if
+a source, a header or a flag has changed. A wheel takes the module from there; an editable install
+gets it copied beside the package, and `python native/hatch_build.py` renews that copy.
 
-Environment: LPF_WERROR=1 makes warnings in our own files errors, LPF_DEBUG=1 compiles without optimisation and with
-assertions. CC and CFLAGS work as with any extension module.
+Environment: LPF_WERROR=1 makes warnings in our own files errors, LPF_DEBUG=1 compiles without
+optimisation and with assertions. CC and CFLAGS work as with any extension module.
 """
 
 import contextlib
@@ -130,7 +131,7 @@ class NativeExtension(build_ext):
             )
 
     def record_of_flags(self, ext: Extension) -> Path:
-        """A file that is newer than the objects if they were compiled in another way, or from other sources."""
+        """A file newer than objects that were compiled in another way, or from other sources."""
         record = self.directory / "flags"
         lines = [sys.version, shlex.join(self.compiler.compiler_so)]
         lines += [shlex.join([name, *flags_of(Path(name))]) for name in sorted(ext.sources)]
