@@ -98,7 +98,7 @@ def compile_and_link(directory: Path, architecture: str) -> Path:
 
 
 class NativeExtension(build_ext):
-    """setuptools' way to the compiler, with objects that are kept and flags that depend on the file."""
+    """setuptools' way to the compiler; objects are kept, and flags depend on the file."""
 
     directory: Path
     module: Path
@@ -212,7 +212,7 @@ def is_older(target: Path, inputs: Iterable[Path]) -> bool:
 
 
 def replace(target: Path, source: Path) -> None:
-    """Copies under another name first: a process that has the old module loaded must keep its pages."""
+    """Copies and renames: a process that has the old module loaded must keep its pages."""
     new = target.with_name(f"{target.name}.{os.getpid()}")
     shutil.copy2(source, new)
     new.replace(target)

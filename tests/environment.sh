@@ -41,7 +41,7 @@ make_environment() { # NAME PYTHON EXTRA
         "$python" native/hatch_build.py
         return
     fi
-    "$python" -m pip install --quiet --disable-pip-version-check \
+    "$python" -m pip install -qq --disable-pip-version-check \
         hatchling setuptools --editable ".[$3]" || return
     echo "$wanted" >"$stamp"
 }
