@@ -1,0 +1,286 @@
+"""``%%timeout`` and ``%lpf``: read the line, hand it on, report.
+
+What is done stands elsewhere: `limits` reads ``%%timeout``, `jobs` acts on paused cells, `inspect`
+and `display` show them, `debugger` talks about them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from IPython.core.error import TryNext, UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.display import display
+
+from . import debugger, durations
+from .display import JobsView, StackView
+from .errors import JobError
+from .inspect import JobLike, frames_of, job_data
+from .limits import Limit, OnTimeout, limit_of, parse_limit, strip_header
+
+__all__ = ["LPFMagics", "Limit", "limit_of", "load", "unload"]
+
+_USAGE = (
+    "%lpf jobs | resume [N] [for 2s] | cancel [N|all] | inspect [N] | debug [N] | config | help"
+)
+_COMMANDS = ("jobs", "resume", "cancel", "inspect", "debug", "pause", "config", "help")
+_OPEN = ("running", "paused", "abandoned")
+_WITH_JOB = ("resume", "cancel", "inspect", "debug")
+
+
+class Jobs(Protocol):
+    """What is needed of `jobs.Jobs`. Each act raises `JobError` when it cannot be done."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def get(self, id: int, /) -> Any: ...
+    @property
+    def current(self) -> Any: ...
+    def pause(self) -> Any: ...
+    def resume(self, job: Any, timeout: float | None = None) -> Any: ...
+    def cancel(self, job: Any, grace: float | None = None) -> Any: ...
+
+
+class RunLimited(Protocol):
+    """Runs *source* inside the cell that is running now, under a limit of its own."""
+
+    def __call__(
+        self, shell: Any, source: str, limit: float, on_timeout: OnTimeout | None, cpu: bool, /
+    ) -> Any: ...
+
+
+@magics_class
+class LPFMagics(Magics):
+    """The magics of one shell. Main thread."""
+
+    def __init__(self, shell: Any, jobs: Jobs, run_limited: RunLimited) -> None:
+        super().__init__(shell)
+        self._jobs = jobs
+        self._run_limited = run_limited
+
+    @cell_magic
+    def timeout(self, line: str, cell: str) -> None:
+        """Run a cell with a time limit.
+
+        %%timeout LIMIT [--on-timeout pause|cancel] [--cpu]
+
+        LIMIT is a duration: 500ms, 2s, 1m30s, 2h; a plain number is seconds. When it has passed,
+        the cell stops at the line where it is and, by --on-timeout,
+
+          pause   stays there, with all its variables: %lpf resume lets it go on, %lpf cancel ends
+                  it, %lpf inspect and %lpf debug look into it. Other cells run meanwhile.
+          cancel  is ended: its finally and with blocks run, and CellTimeout is its error.
+
+        Without --on-timeout the configuration decides (%config LPF.on_timeout). Where nobody could
+        answer, as in nbclient and papermill, a timeout always cancels.
+
+        --cpu counts the CPU time that the cell uses instead of the time that passes.
+
+        The line goes first; below it stands any cell: statements, top-level await, another cell
+        magic. The value of a last expression is displayed as ever.
+
+        Example:
+
+          %%timeout 500ms
+          n = 0
+          while True:
+              n += 1
+        """
+        limit = parse_limit(line)
+        if not cell.strip():
+            raise UsageError("%%timeout: there is nothing below it to run")
+        self._run_limited(self.shell, cell, limit.seconds, limit.on_timeout, limit.cpu)
+
+    @line_magic
+    def lpf(self, line: str) -> None:
+        """Look at paused cells, and let them go on.
+
+        %lpf jobs                 list the cells that are running or paused (also: %lpf)
+        %lpf resume [N] [for 2s]  let job N go on; with "for", pause it again after that time
+        %lpf cancel [N|all]       end job N, or all: finally and with blocks run
+        %lpf inspect [N] [--all] [--frame K]
+                                  stack, source lines and variables of a paused job; --all shows
+                                  IPython's frames and every variable, --frame K one frame only
+        %lpf debug [N]            IPython's debugger on the paused frames
+        %lpf pause                pause this very cell here
+        %lpf config [NAME=VALUE]  show or set the options (the same as %config LPF)
+        %lpf help                 show this text
+
+        Without N, the job that was paused last is meant. A resumed cell prints into its own
+        output. Threads and processes that a cell started go on while it is paused.
+        """
+        command, *words = line.split() or ["jobs"]
+        if command not in _COMMANDS:
+            raise _usage(f"no command {command!r}")
+        action: Callable[[list[str]], None] = getattr(self, f"_do_{command}")
+        action(words)
+
+    def complete(self, before: str) -> list[str]:
+        """Return what may stand where the cursor is, *before* being the line up to it."""
+        words = before.split()[1:]
+        if before.endswith((" ", "\t")):
+            words.append("")
+        if len(words) == 1:
+            return [name for name in _COMMANDS if name.startswith(words[0])]
+        if len(words) == 2 and words[0] in _WITH_JOB:
+            numbers = [str(job.id) for job in self._paused()]
+            options = {"cancel": ["all"], "resume": ["for"], "inspect": ["--all", "--frame"]}
+            return [w for w in numbers + options.get(words[0], []) if w.startswith(words[1])]
+        if len(words) == 3 and words[0] == "resume":
+            return ["for"] if "for".startswith(words[2]) else []
+        return []
+
+    def _do_help(self, words: list[str]) -> None:
+        print(inspect.cleandoc(LPFMagics.lpf.__doc__ or ""))
+
+    def _do_config(self, words: list[str]) -> None:
+        setting = " ".join(words)
+        name = setting if setting.startswith("LPF") or not setting else f"LPF.{setting}"
+        self.shell.run_line_magic("config", name or "LPF")
+
+    def _do_jobs(self, words: list[str]) -> None:
+        _no_more(words)
+        display(JobsView(job for job in self._jobs if job.state in _OPEN))
+
+    def _do_pause(self, words: list[str]) -> None:
+        _no_more(words)
+        self._jobs.pause()
+
+    def _do_resume(self, words: list[str]) -> None:
+        job, rest = self._job(words)
+        timeout = None
+        if rest and rest[0] == "for":
+            timeout, rest = _duration(rest[1:]), []
+        _no_more(rest)
+        self._jobs.resume(job, timeout=timeout)
+
+    def _do_cancel(self, words: list[str]) -> None:
+        if words == ["all"]:
+            for job in self._paused():
+                self._jobs.cancel(job)
+            return
+        job, rest = self._job(words)
+        _no_more(rest)
+        self._jobs.cancel(job)
+
+    def _do_inspect(self, words: list[str]) -> None:
+        every = "--all" in words
+        words = [word for word in words if word != "--all"]
+        frame = None
+        if "--frame" in words:
+            at = words.index("--frame")
+            frame = _number("".join(words[at + 1 : at + 2]))
+            del words[at : at + 2]
+        job, rest = self._job(words)
+        _no_more(rest)
+        try:
+            display(StackView(job_data(_paused(job), all=every, frame=frame)))
+        except IndexError as error:
+            raise JobError(str(error)) from None
+
+    def _do_debug(self, words: list[str]) -> None:
+        job, rest = self._job(words)
+        _no_more(rest)
+        try:
+            debugger.debug(self.shell, frames_of(_paused(job)), job.id)
+        except ValueError as error:
+            raise JobError(str(error)) from None
+
+    def _job(self, words: list[str]) -> tuple[Any, list[str]]:
+        """Return the job that *words* begin with, or the newest paused one, and the rest."""
+        if words and words[0] != "for":
+            try:
+                return self._jobs.get(_number(words[0])), words[1:]
+            except KeyError:
+                raise JobError(f"no job {words[0]}; %lpf jobs lists them") from None
+        if self._jobs.current is None:
+            raise JobError("no cell is paused")
+        return self._jobs.current, words
+
+    def _paused(self) -> list[Any]:
+        return [job for job in self._jobs if job.state == "paused"]
+
+
+def load(
+    shell: Any, jobs: Jobs, run_limited: RunLimited, strips: Callable[[], bool] = lambda: True
+) -> LPFMagics:
+    """Give *shell* the magics, their completion, and cells that may begin with ``%%timeout``.
+
+    *strips* is asked whenever a cell is transformed: true when whoever runs it asks `limit_of` for
+    its limit. Otherwise the header stays, and the cell magic runs the rest by *run_limited*.
+    """
+    magics = LPFMagics(shell, jobs, run_limited)
+    shell.register_magics(magics)
+    shell.input_transformers_cleanup.append(_Stripper(strips))
+    for key in _COMPLETED:
+        if not any(True for _ in shell.strdispatchers["complete_command"].s_matches(key)):
+            shell.set_hook("complete_command", _complete, str_key=key)
+    return magics
+
+
+def unload(shell: Any) -> None:
+    """Take back what `load` gave; nothing happens when there is nothing to take back.
+
+    The completer stays registered, for IPython has no way to remove it; it passes from then on.
+    """
+    transformers = shell.input_transformers_cleanup
+    transformers[:] = [t for t in transformers if not isinstance(t, _Stripper)]
+    manager = shell.magics_manager
+    if manager.registry.pop("LPFMagics", None) is not None:
+        manager.magics["line"].pop("lpf", None)
+        manager.magics["cell"].pop("timeout", None)
+
+
+class _Stripper:
+    """The input transformer that takes the header off."""
+
+    # While a cell is being typed the header counts as any cell magic: an empty line ends the cell.
+    has_side_effects = True
+
+    def __init__(self, strips: Callable[[], bool]) -> None:
+        self._strips = strips
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        return strip_header(lines) if self._strips() else lines
+
+
+_COMPLETED = ("%lpf", "%%timeout")
+
+
+def _complete(shell: Any, event: Any) -> list[str]:
+    magics = shell.magics_manager.registry.get("LPFMagics")
+    if magics is None:
+        raise TryNext
+    if event.command == "%%timeout":
+        return ["--on-timeout", "--on-timeout=pause", "--on-timeout=cancel", "--cpu"]
+    found: list[str] = magics.complete(event.text_until_cursor)
+    return found
+
+
+def _paused(job: JobLike) -> JobLike:
+    if job.state != "paused":
+        raise JobError(f"job {job.id} is {job.state}; only a paused one can be looked into")
+    return job
+
+
+def _duration(words: Iterable[str]) -> float:
+    try:
+        return durations.parse(" ".join(words))
+    except ValueError as error:
+        raise _usage(str(error)) from None
+
+
+def _number(word: str) -> int:
+    if not (word.isascii() and word.isdecimal()):
+        raise _usage(f"{word!r} is not a number")
+    return int(word)
+
+
+def _no_more(words: list[str]) -> None:
+    if words:
+        raise _usage(f"cannot make sense of {' '.join(words)!r}")
+
+
+def _usage(problem: str) -> UsageError:
+    return UsageError(f"%lpf: {problem}. Usage: {_USAGE}")
