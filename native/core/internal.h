@@ -1,0 +1,228 @@
+/* What the files of the core, and a host language built on it, know of each other.
+ *
+ * Layers, each knowing only those above it in this list:
+ *   context_<arch>.S  the switch itself            stack.c     mapped stacks and their pool
+ *   timer.c           one one-shot timer a thread  codemap.c   where native code may be left
+ *   overflow.c        the message for a full stack
+ *   lpf.c             states: launch, resume, pause, cancel
+ *   preempt.c         the signal handler
+ */
+#ifndef LPF_INTERNAL_H
+#define LPF_INTERNAL_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "context.h"
+#include "lpf.h"
+
+#define LPF__MICROSECOND UINT64_C(1000)
+#define LPF__MILLISECOND UINT64_C(1000000)
+
+/* A tick that falls where the function may not be left is tried again after this long. */
+#define LPF__RETRY (50 * LPF__MICROSECOND)
+
+/* ---- stack.c ------------------------------------------------------------------------------ */
+
+/* Lies at the very top of its own mapping, so that a pooled stack costs no other memory.
+ *
+ *   low                                                                       high
+ *   | guard page | C stack, growing down ... | reserve (host's) | struct lpf__stack |
+ */
+struct lpf__stack {
+    struct lpf__stack *next; /* In the pool. */
+    char *low;               /* Start of the mapping: the guard page. */
+    char *reserve;           /* LPF__RESERVE bytes that the host may use as it likes. */
+    size_t mapped;
+};
+
+#define LPF__RESERVE ((size_t)16384)
+
+struct lpf__pool {
+    struct lpf__stack *free;
+    size_t count;
+};
+
+size_t lpf__stack_size(void);
+struct lpf__stack *lpf__stack_take(struct lpf__pool *pool);
+void lpf__stack_give(struct lpf__pool *pool, struct lpf__stack *stack);
+void lpf__pool_clear(struct lpf__pool *pool);
+/* Is this address in the guard page of the stack? */
+bool lpf__stack_overflowed(const struct lpf__stack *stack, const void *address);
+
+/* ---- timer.c ------------------------------------------------------------------------------ */
+
+struct lpf__timer {
+    timer_t id;
+    bool exists;
+    /* Absolute time of the tick that is under way, LPF_FOREVER if none.  Written by the handler. */
+    volatile uint64_t armed;
+};
+
+uint64_t lpf__now(void);                                      /* CLOCK_MONOTONIC, ns. */
+int lpf__timer_create(struct lpf__timer *timer);              /* For the calling thread. */
+void lpf__timer_arm(struct lpf__timer *timer, uint64_t when); /* Async-signal-safe. */
+void lpf__timer_delete(struct lpf__timer *timer);
+
+/* ---- lpf.c -------------------------------------------------------------------------------- */
+
+struct lpf__thread;
+
+/* What a host language does when one of its functions is to be left. */
+struct lpf__host {
+    /* Called by the signal handler when something is due (lpf__find_due tells what) while code of
+     * this host runs.  Async-signal-safe.  It either asks the language for a safe point, where
+     * lpf__find_due is asked again, or leaves at once with lpf__leave. */
+    void (*tick)(struct lpf__thread *thread, void *ucontext);
+};
+
+/* A limit on part of a function, or of the thread's own stack, that is enforced by the host.  It
+ * lives in the host's memory. */
+struct lpf__limit {
+    struct lpf__limit *outer; /* The next one out within the same function. */
+    const struct lpf__host *host;
+    uint64_t deadline;
+    uint64_t left; /* While the function stands still: what remained. */
+    bool due;
+};
+
+/* A point in time: the cycle counter, and the CPU clock as it was last read.  Reading the CPU clock
+ * is a system call, so a reading is used for LPF__CPU_STALE cycles; in between the thread is taken
+ * to have run all the time. */
+struct lpf__moment {
+    uint64_t cycles;
+    uint64_t cpu_cycles; /* When the CPU clock was read, */
+    uint64_t cpu_ns;     /* and what it said. */
+};
+
+/* States and the moves between them:
+ *
+ *   launch(0) -> READY --resume--> RUNNING --returns--> FINISHED
+ *   launch ----------------------> RUNNING --tick, pause--> PAUSED --resume--> RUNNING
+ *   READY, PAUSED --cancel--> CANCELLED
+ *   RUNNING --an outer one is paused--> HELD --that one is resumed--> RUNNING
+ *   HELD --that one is cancelled--> CANCELLED
+ *
+ * A thread's running functions form a list from `outermost` by `callee` to `current`, and back by
+ * `caller`.  A paused one keeps the part of the list that was inside it: `leaf` is its end.
+ */
+struct lpf {
+    void *context;        /* Where it stands while READY or PAUSED. */
+    void *caller_context; /* Where its launcher or resumer waits, while RUNNING. */
+    lpf_t *caller;        /* That one's innermost function; NULL if none. */
+    lpf_t *callee;        /* The function it launched or resumed and now waits for. */
+    lpf_t *leaf;          /* While PAUSED: the function that was current; may be itself. */
+
+    struct lpf__thread *thread;
+    struct lpf__stack *stack;
+    const struct lpf__host *host; /* NULL: plain native code. */
+    void (*function)(void *);
+    void *argument;
+    const char *name;
+
+    uint64_t deadline; /* While RUNNING; LPF_FOREVER if none. */
+    uint64_t left;     /* While HELD: what remained of its limit. */
+    struct lpf__limit *limits;
+    _Atomic int state;
+    _Atomic int request; /* enum lpf__request, set from any thread. */
+    int uninterruptible; /* Depth of lpf_enter. */
+    int saved_errno;
+    bool keeps_mask;      /* The signal mask is switched too. */
+    bool left_for_outer;  /* Paused only so that an outer function can be left. */
+    sigset_t mask;        /* While PAUSED and keeps_mask. */
+    sigset_t caller_mask; /* While RUNNING and keeps_mask. */
+
+    struct lpf__moment started; /* Start of the present slice. */
+    uint64_t cycles;            /* Sum of the slices that ended: wall-clock time, */
+    uint64_t cpu_ns;            /* CPU time between readings of the CPU clock, */
+    int64_t cpu_cycles;         /* and from these to the ends of the slices. */
+};
+
+enum lpf__request {
+    LPF__NO_REQUEST = 0,
+    LPF__REQUEST_PAUSE,  /* lpf_request. */
+    LPF__REQUEST_SIGNAL, /* The signal came from outside. */
+    LPF__REQUEST_HOST,   /* The host wants its tick called (it is cancelling). */
+};
+
+/* One for each kernel thread that has used the library; freed when the thread ends.
+ *
+ * Signal handler and ordinary code of the same thread share it.  Ordinary code sets `busy` while
+ * the list and the timer do not agree with each other; a tick that finds it set only notes
+ * `missed`, and lpf__unbusy asks for another one. */
+struct lpf__thread {
+    volatile sig_atomic_t busy;
+    volatile sig_atomic_t missed;
+    volatile sig_atomic_t pending;  /* Came due inside an uninterruptible section. */
+    volatile sig_atomic_t external; /* A signal from outside found nothing to pause. */
+    lpf_t *volatile current;
+    lpf_t *volatile outermost;
+    struct lpf__limit *limits; /* Of the thread's own stack. */
+    int uninterruptible;       /* Depth of lpf_enter outside of every function. */
+    struct lpf__timer timer;
+    struct lpf__pool pool;
+    pthread_t handle;
+    void *alternate_stack; /* Ours, or NULL if the thread had one already. */
+    struct lpf__moment latest;
+    _Atomic unsigned handles; /* Functions whose `thread` this is. */
+    _Atomic bool ended;       /* The kernel thread is gone. */
+};
+
+/* Initial-exec: a plain load, so that the handler may read it (the general model may allocate). */
+extern __thread struct lpf__thread *lpf__self __attribute__((tls_model("initial-exec")));
+
+struct lpf__thread *lpf__thread_get(void); /* Creates it; NULL if out of memory. */
+
+/* The parts of launch, resume and pause that a host puts its own save and load around. */
+int lpf__prepare(lpf_t *c, void (*f)(void *), void *arg); /* Takes a stack; READY. */
+int lpf__check_runnable(const lpf_t *c);
+int lpf__limit_ready(struct lpf__thread *t, uint64_t limit_ns); /* Timer and handler exist. */
+void lpf__run(lpf_t *c, uint64_t limit_ns); /* READY or PAUSED: returns when it is not running. */
+void lpf__leave(lpf_t *victim);             /* RUNNING, on the thread: returns when resumed. */
+void lpf__release(lpf_t *c);                /* Gives the stack back. */
+void lpf__discard(lpf_t *c);                /* CANCELLED, with all that is held inside. */
+
+void lpf__unbusy(struct lpf__thread *t);
+/* Sets the deadline of a running function or limit, and the timer if that is needed. */
+void lpf__set_deadline(struct lpf__thread *t, uint64_t *deadline, uint64_t when);
+void lpf__wake(struct lpf__thread *t); /* From any thread: have its handler run. */
+/* Where a function stands: the paused function that it is held in, or itself. */
+lpf_t *lpf__holder(lpf_t *c);
+
+/* The outermost due function or limit of the thread; both NULL if nothing is.  For a limit,
+ * `function` is the outermost running function inside it, NULL if it is the innermost of all. */
+struct lpf__due {
+    lpf_t *function;
+    struct lpf__limit *limit;
+    lpf_t *within; /* Of a limit: the function that it belongs to; NULL for the thread's stack. */
+};
+struct lpf__due lpf__find_due(struct lpf__thread *t, uint64_t now);
+uint64_t lpf__nearest(const struct lpf__thread *t); /* Deadline that the timer must honour. */
+
+int64_t lpf__cycles_to_ns(int64_t cycles);
+
+/* ---- preempt.c ---------------------------------------------------------------------------- */
+
+extern int lpf__signal; /* The number of the signal in use. */
+int lpf__preempt_install(bool restart_calls);
+bool lpf__preempt_installed(void);
+void lpf__preempt_forget(struct lpf__thread *t); /* The thread ends. */
+/* The host's wish to hear of signals from outside when nothing runs. */
+extern void (*volatile lpf__external)(struct lpf__thread *t);
+
+/* ---- codemap.c ---------------------------------------------------------------------------- */
+
+void lpf__codemap_refresh(void);           /* Cheap when nothing was loaded or unloaded. */
+bool lpf__codemap_may_leave(uintptr_t pc); /* Async-signal-safe. */
+
+/* ---- overflow.c --------------------------------------------------------------------------- */
+
+void lpf__overflow_install(struct lpf__thread *t);
+void lpf__overflow_remove(struct lpf__thread *t);
+
+#endif

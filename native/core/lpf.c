@@ -1,0 +1,624 @@
+/* The states of a preemptible function: launch, resume, pause, cancel.
+ *
+ * Invariants:
+ *   - A thread's running functions are exactly those reachable from its `outermost` by `callee`,
+ *     and the last of them is `current`.
+ *   - The list, the deadlines and the timer change only while `busy` is set; it is cleared on the
+ *     stack that a switch has landed on (lpf__run, lpf__leave and start are the only landings).
+ *   - A RUNNING function's caller waits in lpf__run on the caller's stack, whose context is
+ *     `caller_context`.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+__thread struct lpf__thread *lpf__self __attribute__((tls_model("initial-exec")));
+
+/* ---- Clocks ------------------------------------------------------------------------------- */
+
+static uint64_t first_cycles;
+static uint64_t first_ns;
+
+int64_t lpf__cycles_to_ns(int64_t cycles)
+{
+    uint64_t cycles_passed = lpf__cycles() - first_cycles;
+    uint64_t ns_passed = lpf__now() - first_ns;
+    if (cycles_passed == 0) {
+        return 0;
+    }
+    return (int64_t)((double)cycles * ((double)ns_passed / (double)cycles_passed));
+}
+
+static struct lpf__moment moment_now(struct lpf__thread *t)
+{
+    uint64_t cycles = lpf__cycles();
+    if (cycles - t->latest.cpu_cycles > LPF__CPU_STALE) {
+        struct timespec cpu;
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+        t->latest.cpu_cycles = cycles;
+        t->latest.cpu_ns = (uint64_t)cpu.tv_sec * UINT64_C(1000000000) + (uint64_t)cpu.tv_nsec;
+    }
+    t->latest.cycles = cycles;
+    return t->latest;
+}
+
+static void end_slice(lpf_t *c, struct lpf__moment end)
+{
+    c->cycles += end.cycles - c->started.cycles;
+    c->cpu_ns += end.cpu_ns - c->started.cpu_ns;
+    c->cpu_cycles += (int64_t)((end.cycles - end.cpu_cycles) -
+                               (c->started.cycles - c->started.cpu_cycles));
+}
+
+/* ---- Threads ------------------------------------------------------------------------------ */
+
+static pthread_key_t thread_key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static bool once_succeeded;
+
+static void thread_unref(struct lpf__thread *t)
+{
+    if (atomic_fetch_sub(&t->handles, 1) == 1) {
+        free(t);
+    }
+}
+
+static void thread_ended(void *value)
+{
+    struct lpf__thread *t = value;
+    lpf__preempt_forget(t);
+    lpf__timer_delete(&t->timer);
+    lpf__overflow_remove(t);
+    lpf__pool_clear(&t->pool);
+    lpf__self = NULL;
+    atomic_store(&t->ended, true);
+    thread_unref(t);
+}
+
+/* The child of a fork has none of the parent's timers and only the forking thread. */
+static void after_fork(void)
+{
+    struct lpf__thread *t = lpf__self;
+    if (t == NULL) {
+        return;
+    }
+    t->handle = pthread_self();
+    t->timer.armed = LPF_FOREVER;
+    if (!t->timer.exists) {
+        return;
+    }
+    t->timer.exists = false;
+    uint64_t nearest = lpf__nearest(t);
+    if (nearest != LPF_FOREVER && lpf__timer_create(&t->timer) == LPF_OK) {
+        lpf__timer_arm(&t->timer, nearest);
+    }
+}
+
+static void initialize(void)
+{
+    first_cycles = lpf__cycles();
+    first_ns = lpf__now();
+    once_succeeded = pthread_key_create(&thread_key, thread_ended) == 0 &&
+                     pthread_atfork(NULL, NULL, after_fork) == 0;
+}
+
+struct lpf__thread *lpf__thread_get(void)
+{
+    if (lpf__self != NULL) {
+        return lpf__self;
+    }
+    pthread_once(&once, initialize);
+    struct lpf__thread *t = once_succeeded ? calloc(1, sizeof *t) : NULL;
+    if (t == NULL) {
+        return NULL;
+    }
+    if (pthread_setspecific(thread_key, t) != 0) {
+        free(t);
+        return NULL;
+    }
+    t->timer.armed = LPF_FOREVER;
+    t->handle = pthread_self();
+    atomic_init(&t->handles, 1); /* The thread's own. */
+    lpf__overflow_install(t);
+    lpf__self = t;
+    return t;
+}
+
+void lpf__wake(struct lpf__thread *t)
+{
+    if (!atomic_load(&t->ended)) {
+        pthread_kill(t->handle, lpf__signal);
+    }
+}
+
+void lpf__unbusy(struct lpf__thread *t)
+{
+    t->busy = 0;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (t->missed) {
+        t->missed = 0;
+        lpf__wake(t);
+    }
+}
+
+static void set_busy(struct lpf__thread *t)
+{
+    t->busy = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* ---- Deadlines ---------------------------------------------------------------------------- */
+
+static uint64_t add(uint64_t now, uint64_t limit)
+{
+    return limit > LPF_FOREVER - now ? LPF_FOREVER : now + limit;
+}
+
+/* Never 0: what is already due stays due. */
+static uint64_t remaining(uint64_t deadline, uint64_t now)
+{
+    return deadline == LPF_FOREVER ? LPF_FOREVER : deadline > now ? deadline - now : 1;
+}
+
+static uint64_t nearest_limit(const struct lpf__limit *limit, uint64_t nearest)
+{
+    for (; limit != NULL; limit = limit->outer) {
+        if (limit->deadline < nearest) {
+            nearest = limit->deadline;
+        }
+    }
+    return nearest;
+}
+
+uint64_t lpf__nearest(const struct lpf__thread *t)
+{
+    uint64_t nearest = nearest_limit(t->limits, LPF_FOREVER);
+    for (const lpf_t *c = t->outermost; c != NULL; c = c->callee) {
+        if (c->deadline < nearest) {
+            nearest = c->deadline;
+        }
+        nearest = nearest_limit(c->limits, nearest);
+    }
+    return nearest;
+}
+
+void lpf__set_deadline(struct lpf__thread *t, uint64_t *deadline, uint64_t when)
+{
+    *deadline = when;
+    if (when < t->timer.armed) {
+        lpf__timer_arm(&t->timer, when);
+    }
+}
+
+static void freeze_limits(struct lpf__limit *limit, uint64_t now)
+{
+    for (; limit != NULL; limit = limit->outer) {
+        limit->left = remaining(limit->deadline, now);
+    }
+}
+
+static void thaw_limits(struct lpf__thread *t, struct lpf__limit *limit, uint64_t now)
+{
+    for (; limit != NULL; limit = limit->outer) {
+        lpf__set_deadline(t, &limit->deadline, add(now, limit->left));
+    }
+}
+
+static struct lpf__limit *due_limit(struct lpf__limit *limit, uint64_t now)
+{
+    struct lpf__limit *found = NULL;
+    for (; limit != NULL; limit = limit->outer) {
+        limit->due = limit->due || limit->deadline <= now;
+        if (limit->due) {
+            found = limit;
+        }
+    }
+    return found;
+}
+
+struct lpf__due lpf__find_due(struct lpf__thread *t, uint64_t now)
+{
+    struct lpf__due found = {NULL, NULL, NULL};
+    lpf_t *inner = NULL;
+    for (lpf_t *c = t->current;; inner = c, c = c->caller) {
+        if (c != NULL ? c->uninterruptible > 0 : t->uninterruptible > 0) {
+            t->pending = 1;
+            break;
+        }
+        struct lpf__limit *limit = due_limit(c != NULL ? c->limits : t->limits, now);
+        if (limit != NULL) {
+            found = (struct lpf__due){inner, limit, c};
+        }
+        if (c == NULL) {
+            break;
+        }
+        if (c->deadline <= now || c->request != LPF__NO_REQUEST) {
+            found = (struct lpf__due){c, NULL, NULL};
+        }
+    }
+    return found;
+}
+
+/* ---- The moves ---------------------------------------------------------------------------- */
+
+static void take_from_list(struct lpf__thread *t, lpf_t *c)
+{
+    t->current = c->caller;
+    if (c->caller != NULL) {
+        c->caller->callee = NULL;
+    } else {
+        t->outermost = NULL;
+    }
+}
+
+/* The whole life of a function on its own stack; the last switch never comes back. */
+static void start(void *self)
+{
+    lpf_t *c = self;
+    struct lpf__thread *t = c->thread;
+    lpf__unbusy(t);
+    c->function(c->argument);
+
+    set_busy(t);
+    end_slice(c, moment_now(t));
+    take_from_list(t, c);
+    c->state = LPF_FINISHED;
+    if (c->keeps_mask) {
+        pthread_sigmask(SIG_SETMASK, &c->caller_mask, NULL);
+    }
+    lpf__switch(&c->context, c->caller_context);
+    __builtin_unreachable(); /* A FINISHED function is never switched to. */
+}
+
+int lpf__prepare(lpf_t *c, void (*f)(void *), void *arg)
+{
+    struct lpf__thread *t = lpf__thread_get();
+    if (t == NULL) {
+        return LPF_ENOMEM;
+    }
+    c->stack = lpf__stack_take(&t->pool);
+    if (c->stack == NULL) {
+        return LPF_ENOMEM;
+    }
+    c->thread = t;
+    c->function = f;
+    c->argument = arg;
+    c->leaf = c;
+    c->deadline = c->left = LPF_FOREVER;
+    c->state = LPF_READY;
+    atomic_fetch_add(&t->handles, 1);
+    c->context = lpf__make_context(c->stack->reserve, start, c);
+    return LPF_OK;
+}
+
+int lpf__check_runnable(const lpf_t *c)
+{
+    if (c->thread != lpf__self) {
+        return LPF_ETHREAD;
+    }
+    return c->state == LPF_READY || c->state == LPF_PAUSED ? LPF_OK : LPF_ESTATE;
+}
+
+int lpf__limit_ready(struct lpf__thread *t, uint64_t limit_ns)
+{
+    if (limit_ns == LPF_FOREVER || t->timer.exists) {
+        return LPF_OK;
+    }
+    int status = lpf__preempt_install(true);
+    return status != LPF_OK ? status : lpf__timer_create(&t->timer);
+}
+
+/* Puts c and what is held inside it into the list, each with what remained of its limit. */
+static void put_into_list(struct lpf__thread *t, lpf_t *c, uint64_t limit_ns)
+{
+    lpf_t *leaf = c->leaf;
+    c->caller = t->current;
+    if (t->current != NULL) {
+        t->current->callee = c;
+    } else {
+        t->outermost = c;
+    }
+    t->current = leaf;
+    c->state = LPF_RUNNING;
+    c->request = LPF__NO_REQUEST;
+    c->left_for_outer = false;
+    c->left = limit_ns;
+
+    c->started = moment_now(t);
+    if (leaf == c && limit_ns == LPF_FOREVER && c->limits == NULL) {
+        c->deadline = LPF_FOREVER;
+        return;
+    }
+    uint64_t now = lpf__now();
+    for (lpf_t *d = leaf;; d = d->caller) {
+        lpf__set_deadline(t, &d->deadline, add(now, d->left));
+        thaw_limits(t, d->limits, now);
+        if (d == c) {
+            break;
+        }
+        d->state = LPF_RUNNING;
+        d->started = c->started;
+    }
+}
+
+void lpf__run(lpf_t *c, uint64_t limit_ns)
+{
+    struct lpf__thread *t = c->thread;
+    int saved_errno = errno;
+    set_busy(t);
+    bool resumed = c->state == LPF_PAUSED;
+    put_into_list(t, c, limit_ns);
+    if (c->keeps_mask) {
+        pthread_sigmask(SIG_SETMASK, resumed ? &c->mask : NULL, &c->caller_mask);
+    }
+    lpf__switch(&c->caller_context, c->context);
+    lpf__unbusy(t);
+    errno = saved_errno;
+}
+
+void lpf__leave(lpf_t *victim)
+{
+    struct lpf__thread *t = victim->thread;
+    int saved_errno = errno;
+    set_busy(t);
+    lpf_t *leaf = t->current;
+    struct lpf__moment moment = moment_now(t);
+    uint64_t now = leaf != victim || victim->limits != NULL ? lpf__now() : 0;
+    for (lpf_t *d = leaf;; d = d->caller) {
+        end_slice(d, moment);
+        freeze_limits(d->limits, now);
+        if (d == victim) {
+            break;
+        }
+        d->state = LPF_HELD;
+        d->left = remaining(d->deadline, now);
+    }
+    victim->leaf = leaf;
+    victim->state = LPF_PAUSED;
+    take_from_list(t, victim);
+    if (victim->keeps_mask) {
+        pthread_sigmask(SIG_SETMASK, &victim->caller_mask, &victim->mask);
+    }
+    lpf__switch(&victim->context, victim->caller_context);
+    lpf__unbusy(t);
+    errno = saved_errno;
+}
+
+void lpf__release(lpf_t *c)
+{
+    if (c->stack != NULL) {
+        if (c->thread == lpf__self) {
+            lpf__stack_give(&c->thread->pool, c->stack);
+        } else {
+            struct lpf__pool none = {NULL, 0};
+            lpf__stack_give(&none, c->stack);
+            lpf__pool_clear(&none);
+        }
+        c->stack = NULL;
+    }
+    if (c->thread != NULL) {
+        thread_unref(c->thread);
+        c->thread = NULL;
+    }
+}
+
+void lpf__discard(lpf_t *c)
+{
+    for (lpf_t *d = c->leaf; d != c; d = d->caller) {
+        d->state = LPF_CANCELLED;
+        d->left = LPF_FOREVER;
+    }
+    c->state = LPF_CANCELLED;
+}
+
+lpf_t *lpf__holder(lpf_t *c)
+{
+    while (c->state == LPF_HELD) {
+        c = c->caller;
+    }
+    return c;
+}
+
+/* ---- The public calls --------------------------------------------------------------------- */
+
+int lpf_launch(lpf_t **out, void (*f)(void *), void *arg, uint64_t limit_ns)
+{
+    if (out == NULL || f == NULL) {
+        return LPF_EINVAL;
+    }
+    *out = NULL;
+    lpf_t *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        return LPF_ENOMEM;
+    }
+    c->keeps_mask = true;
+    int status = lpf__prepare(c, f, arg);
+    if (status == LPF_OK && limit_ns != 0) {
+        status = lpf__limit_ready(c->thread, limit_ns);
+    }
+    if (status != LPF_OK) {
+        lpf__release(c);
+        free(c);
+        return status;
+    }
+    *out = c;
+    return limit_ns == 0 ? LPF_OK : lpf_resume(c, limit_ns);
+}
+
+int lpf_resume(lpf_t *c, uint64_t limit_ns)
+{
+    if (c == NULL || limit_ns == 0) {
+        return LPF_EINVAL;
+    }
+    int status = lpf__check_runnable(c);
+    if (status == LPF_OK && c->host != NULL) {
+        status = LPF_ESTATE; /* Its host resumes it. */
+    }
+    if (status == LPF_OK) {
+        status = lpf__limit_ready(c->thread, limit_ns);
+    }
+    if (status != LPF_OK) {
+        return status;
+    }
+    if (lpf__preempt_installed()) {
+        lpf__codemap_refresh();
+    }
+    lpf__run(c, limit_ns);
+    if (c->state == LPF_FINISHED) {
+        struct lpf__thread *t = c->thread;
+        lpf__stack_give(&t->pool, c->stack);
+        c->stack = NULL;
+    }
+    return LPF_OK;
+}
+
+int lpf_pause(void)
+{
+    lpf_t *c = lpf_current();
+    if (c == NULL || c->host != NULL) {
+        return LPF_ENOTIN;
+    }
+    if (c->uninterruptible > 0) {
+        return LPF_EBUSY;
+    }
+    lpf__leave(c);
+    return LPF_OK;
+}
+
+int lpf_request(lpf_t *c)
+{
+    if (c == NULL) {
+        return LPF_EINVAL;
+    }
+    struct lpf__thread *t = c->thread;
+    if (t == NULL || c->state != LPF_RUNNING) {
+        return LPF_ESTATE;
+    }
+    if (!lpf__preempt_installed()) {
+        int status = lpf__preempt_install(true);
+        if (status != LPF_OK) {
+            return status;
+        }
+    }
+    c->request = LPF__REQUEST_PAUSE;
+    lpf__wake(t);
+    return LPF_OK;
+}
+
+int lpf_cancel(lpf_t *c)
+{
+    if (c == NULL) {
+        return LPF_EINVAL;
+    }
+    if (c->state == LPF_FINISHED || c->state == LPF_CANCELLED) {
+        return LPF_ESTATE;
+    }
+    int status = lpf__check_runnable(c);
+    if (status != LPF_OK) {
+        return status;
+    }
+    lpf_t *d = c->leaf;
+    lpf__discard(c);
+    for (;;) {
+        lpf_t *outer = d->caller;
+        lpf__stack_give(&c->thread->pool, d->stack);
+        d->stack = NULL;
+        if (d == c) {
+            return LPF_OK;
+        }
+        d = outer;
+    }
+}
+
+int lpf_free(lpf_t *c)
+{
+    if (c == NULL) {
+        return LPF_OK;
+    }
+    if (c->host != NULL || c->state == LPF_RUNNING || c->state == LPF_HELD) {
+        return LPF_ESTATE;
+    }
+    if (c->stack != NULL) {
+        if (c->thread != lpf__self && !atomic_load(&c->thread->ended)) {
+            return LPF_ETHREAD;
+        }
+        if (c->thread == lpf__self) {
+            lpf_cancel(c);
+        }
+    }
+    lpf__release(c);
+    free(c);
+    return LPF_OK;
+}
+
+lpf_t *lpf_current(void)
+{
+    return lpf__self != NULL ? lpf__self->current : NULL;
+}
+
+static int *uninterruptible_depth(struct lpf__thread *t)
+{
+    return t->current != NULL ? &t->current->uninterruptible : &t->uninterruptible;
+}
+
+int lpf_enter(void)
+{
+    struct lpf__thread *t = lpf__thread_get();
+    if (t == NULL) {
+        return LPF_ENOMEM;
+    }
+    ++*uninterruptible_depth(t);
+    return LPF_OK;
+}
+
+int lpf_leave(void)
+{
+    struct lpf__thread *t = lpf__self;
+    if (t == NULL || *uninterruptible_depth(t) == 0) {
+        return LPF_ESTATE;
+    }
+    --*uninterruptible_depth(t);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (t->pending && *uninterruptible_depth(t) == 0) {
+        t->pending = 0;
+        lpf__wake(t);
+    }
+    return LPF_OK;
+}
+
+enum lpf_state lpf_state(const lpf_t *c)
+{
+    return (enum lpf_state)c->state;
+}
+
+static bool runs_here(const lpf_t *c)
+{
+    return c->state == LPF_RUNNING && c->thread == lpf__self;
+}
+
+uint64_t lpf_elapsed(const lpf_t *c)
+{
+    uint64_t cycles = c->cycles;
+    if (runs_here(c)) {
+        cycles += lpf__cycles() - c->started.cycles;
+    }
+    return (uint64_t)lpf__cycles_to_ns((int64_t)cycles);
+}
+
+uint64_t lpf_cpu_time(const lpf_t *c)
+{
+    lpf_t copy = {.cpu_ns = c->cpu_ns, .cpu_cycles = c->cpu_cycles, .started = c->started};
+    if (runs_here(c)) {
+        end_slice(&copy, moment_now(c->thread));
+    }
+    int64_t total = (int64_t)copy.cpu_ns + lpf__cycles_to_ns(copy.cpu_cycles);
+    return total > 0 ? (uint64_t)total : 0;
+}
+
+void lpf_set_name(lpf_t *c, const char *name)
+{
+    c->name = name;
+}
