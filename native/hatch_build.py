@@ -127,7 +127,8 @@ class NativeExtension(build_ext):
                 str(self.module),
                 libraries=self.get_libraries(ext),
                 library_dirs=ext.library_dirs,
-                extra_postargs=["-Wl,-z,noexecstack", "-Wl,--exclude-libs,ALL"],
+                # Calls within the module stay within it, whatever else is loaded.
+                extra_postargs=["-Wl,-z,noexecstack", "-Wl,-Bsymbolic"],
             )
 
     def record_of_flags(self, ext: Extension) -> Path:
@@ -162,7 +163,7 @@ def generated_sources(directory: Path) -> list[Path]:
 
 
 def flags_of(source: Path) -> list[str]:
-    flags = ["-std=gnu11", "-fvisibility=hidden"]
+    flags = ["-std=gnu11", "-fvisibility=hidden", "-fno-semantic-interposition"]
     # Warnings are for our own code, not for Python's headers.
     flags += ["-isystem", sysconfig.get_path("include")]
     if os.environ.get("LPF_DEBUG") == "1":

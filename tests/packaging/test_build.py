@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import sysconfig
-import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -39,8 +38,7 @@ def source(tmp_path_factory):
     directory = tmp_path_factory.mktemp("sdist")
     run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "-o", directory, PROJECT)
     [archive] = directory.glob("lpf_ipython-*.tar.gz")
-    with tarfile.open(archive) as tar:
-        tar.extractall(directory, filter="data")
+    run("tar", "-xzf", archive, "-C", directory)
     return directory / archive.name.removesuffix(".tar.gz")
 
 
