@@ -8,6 +8,7 @@ stands still until it is resumed, and leaving the debugger leaves it paused.
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from collections.abc import Sequence
 from types import FrameType
@@ -17,6 +18,8 @@ from .places import visible
 from .values import Values
 
 __all__ = ["debug"]
+
+_ASSIGNMENT = re.compile(r"\s*[^\W\d]\w*\s*=(?!=)")
 
 
 def debug(shell: Any, frames: Sequence[FrameType], job: int) -> None:
@@ -64,6 +67,11 @@ class _Paused:
         if not getattr(self, "_greeted", False):
             self._greeted = True
             self._say(f"[{self._job}] is paused; look around, change variables, q leaves it paused")
+
+    def precmd(self, line: str) -> str:
+        """Take ``n = 1`` for what it says, although ``n`` is a command of pdb's."""
+        line = f"!{line}" if _ASSIGNMENT.match(line) else line
+        return str(super().precmd(line))  # type: ignore[misc]
 
     def default(self, line: str) -> Any:
         """Run *line* in the current frame, and let the cell have the variables it set."""
@@ -141,3 +149,5 @@ def _write_back(frame: FrameType) -> None:
     """Make assignments in *frame*'s ``f_locals`` real. From 3.13 on they are (PEP 667)."""
     if sys.version_info < (3, 13):
         ctypes.pythonapi.PyFrame_LocalsToFast(ctypes.py_object(frame), ctypes.c_int(0))
+        # Reading them marks the frame for being written back; each write takes the mark off.
+        assert frame.f_locals is not None

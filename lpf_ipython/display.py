@@ -16,7 +16,7 @@ from .inspect import FrameData, JobData, JobLike, Variable, frames_of
 from .places import user_place
 from .values import clean, shorten
 
-__all__ = ["JobsView", "Notice", "StackView", "notice"]
+__all__ = ["JobsView", "Notice", "StackView", "View", "notice"]
 
 _COMMANDS = ("resume", "cancel", "inspect", "debug")
 _MUTED = "color:var(--jp-ui-font-color2,#666)"

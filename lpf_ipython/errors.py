@@ -116,11 +116,11 @@ class CellTimeout(CellEnded, TimeoutError):
         abandoned: bool = False,
         cpu: bool = False,
     ) -> None:
+        self.limit = limit
+        self.elapsed = elapsed
         super().__init__(
             elapsed=elapsed, place=place, job=job, abandoned=abandoned, limit=limit, cpu=cpu
         )
-        self.limit = limit
-        self.elapsed = elapsed
 
     def _sentence(self) -> str:
         kind = " of CPU time" if self.details["cpu"] else ""

@@ -6,12 +6,13 @@ is a picture: it holds no frame and no value, and keeps nothing alive.
 
 from __future__ import annotations
 
+import ast
 import linecache
 import re
 import sys
 from collections.abc import Sequence
 from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
-from typing import Protocol, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import lpf
 
@@ -198,7 +199,7 @@ def _clean_source(text: str) -> str:
 
 def _namespace(frame: FrameType) -> dict[str, object]:
     # A class body's mapping may be of a type of the user's: that one's code is not run.
-    names = frame.f_locals
+    names: Any = frame.f_locals
     if isinstance(names, dict):
         return {k: v for k, v in dict.items(names) if type(k) is str}
     return dict(names) if type(names).__name__ == "FrameLocalsProxy" else {}
@@ -220,8 +221,18 @@ def _names(frame: FrameType, names: dict[str, object], every: bool) -> list[str]
     ]
     if every:
         return found
-    mentioned = set(frame.f_code.co_names)
+    mentioned = _mentioned(frame)
     return [name for name in found if name in mentioned and not _is_noise(names[name])]
+
+
+def _mentioned(frame: FrameType) -> set[str]:
+    # IPython compiles a cell statement by statement: the code object knows only the current one.
+    source = "".join(linecache.getlines(frame.f_code.co_filename, frame.f_globals))
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return set(frame.f_code.co_names)
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 def _is_noise(value: object) -> bool:

@@ -7,15 +7,21 @@ and `display` show them, `debugger` talks about them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
-from IPython.core.error import TryNext, UsageError
+from IPython.core.completer import (
+    CompletionContext,
+    SimpleCompletion,
+    SimpleMatcherResult,
+    context_matcher,
+)
+from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.display import display
 
 from . import debugger, durations
-from .display import JobsView, StackView
+from .display import JobsView, StackView, View
 from .errors import JobError
 from .inspect import JobLike, frames_of, job_data
 from .limits import Limit, OnTimeout, limit_of, parse_limit, strip_header
@@ -27,7 +33,8 @@ _USAGE = (
 )
 _COMMANDS = ("jobs", "resume", "cancel", "inspect", "debug", "pause", "config", "help")
 _OPEN = ("running", "paused", "abandoned")
-_WITH_JOB = ("resume", "cancel", "inspect", "debug")
+_WITH_JOB = {"resume": ["for"], "cancel": ["all"], "inspect": ["--all", "--frame"], "debug": []}
+_OPTIONS = ("--on-timeout", "--cpu")
 
 
 class Jobs(Protocol):
@@ -37,6 +44,8 @@ class Jobs(Protocol):
     def get(self, id: int, /) -> Any: ...
     @property
     def current(self) -> Any: ...
+    @property
+    def running(self) -> Any: ...
     def pause(self) -> Any: ...
     def resume(self, job: Any, timeout: float | None = None) -> Any: ...
     def cancel(self, job: Any, grace: float | None = None) -> Any: ...
@@ -53,6 +62,8 @@ class RunLimited(Protocol):
 @magics_class
 class LPFMagics(Magics):
     """The magics of one shell. Main thread."""
+
+    shell: Any
 
     def __init__(self, shell: Any, jobs: Jobs, run_limited: RunLimited) -> None:
         super().__init__(shell)
@@ -116,20 +127,33 @@ class LPFMagics(Magics):
         action: Callable[[list[str]], None] = getattr(self, f"_do_{command}")
         action(words)
 
+    @context_matcher()  # type: ignore[untyped-decorator]
+    def matcher(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Complete both magics' lines; nothing else is offered there."""
+        found = self.complete(context.text_until_cursor)
+        completions = [SimpleCompletion(text=text, type="param") for text in found]
+        return {"completions": completions, "suppress": True}
+
     def complete(self, before: str) -> list[str]:
         """Return what may stand where the cursor is, *before* being the line up to it."""
-        words = before.split()[1:]
-        if before.endswith((" ", "\t")):
-            words.append("")
-        if len(words) == 1:
-            return [name for name in _COMMANDS if name.startswith(words[0])]
-        if len(words) == 2 and words[0] in _WITH_JOB:
-            numbers = [str(job.id) for job in self._paused()]
-            options = {"cancel": ["all"], "resume": ["for"], "inspect": ["--all", "--frame"]}
-            return [w for w in numbers + options.get(words[0], []) if w.startswith(words[1])]
-        if len(words) == 3 and words[0] == "resume":
-            return ["for"] if "for".startswith(words[2]) else []
-        return []
+        magic, *words = before.split() or [""]
+        if not words and not before.endswith((" ", "\t")):
+            return []
+        last = "" if before.endswith((" ", "\t")) else words.pop()
+        if magic == "%%timeout":
+            choice = words[-1:] == ["--on-timeout"]
+            offered: Sequence[str] = ("pause", "cancel") if choice else _OPTIONS
+        else:
+            offered = self._offered(words) if magic in ("%lpf", "lpf") else []
+        return [word for word in offered if word.startswith(last)]
+
+    def _offered(self, words: list[str]) -> Sequence[str]:
+        if not words:
+            return _COMMANDS
+        options = _WITH_JOB.get(words[0])
+        if len(words) == 1 and options is not None:
+            return [*(str(job.id) for job in self._paused()), *options]
+        return ("for",) if len(words) == 2 and words[0] == "resume" else ()
 
     def _do_help(self, words: list[str]) -> None:
         print(inspect.cleandoc(LPFMagics.lpf.__doc__ or ""))
@@ -141,7 +165,9 @@ class LPFMagics(Magics):
 
     def _do_jobs(self, words: list[str]) -> None:
         _no_more(words)
-        display(JobsView(job for job in self._jobs if job.state in _OPEN))
+        asking = self._jobs.running
+        shown = (job for job in self._jobs if job.state in _OPEN and job is not asking)
+        _show(JobsView(shown))
 
     def _do_pause(self, words: list[str]) -> None:
         _no_more(words)
@@ -175,7 +201,7 @@ class LPFMagics(Magics):
         job, rest = self._job(words)
         _no_more(rest)
         try:
-            display(StackView(job_data(_paused(job), all=every, frame=frame)))
+            _show(StackView(job_data(_paused(job), all=every, frame=frame)))
         except IndexError as error:
             raise JobError(str(error)) from None
 
@@ -213,23 +239,21 @@ def load(
     magics = LPFMagics(shell, jobs, run_limited)
     shell.register_magics(magics)
     shell.input_transformers_cleanup.append(_Stripper(strips))
-    for key in _COMPLETED:
-        if not any(True for _ in shell.strdispatchers["complete_command"].s_matches(key)):
-            shell.set_hook("complete_command", _complete, str_key=key)
+    shell.Completer.custom_matchers.append(magics.matcher)
     return magics
 
 
 def unload(shell: Any) -> None:
-    """Take back what `load` gave; nothing happens when there is nothing to take back.
-
-    The completer stays registered, for IPython has no way to remove it; it passes from then on.
-    """
+    """Take back what `load` gave; nothing happens when there is nothing to take back."""
+    manager = shell.magics_manager
+    magics = manager.registry.pop("LPFMagics", None)
+    if magics is None:
+        return
+    shell.Completer.custom_matchers.remove(magics.matcher)
     transformers = shell.input_transformers_cleanup
     transformers[:] = [t for t in transformers if not isinstance(t, _Stripper)]
-    manager = shell.magics_manager
-    if manager.registry.pop("LPFMagics", None) is not None:
-        manager.magics["line"].pop("lpf", None)
-        manager.magics["cell"].pop("timeout", None)
+    manager.magics["line"].pop("lpf", None)
+    manager.magics["cell"].pop("timeout", None)
 
 
 class _Stripper:
@@ -245,17 +269,8 @@ class _Stripper:
         return strip_header(lines) if self._strips() else lines
 
 
-_COMPLETED = ("%lpf", "%%timeout")
-
-
-def _complete(shell: Any, event: Any) -> list[str]:
-    magics = shell.magics_manager.registry.get("LPFMagics")
-    if magics is None:
-        raise TryNext
-    if event.command == "%%timeout":
-        return ["--on-timeout", "--on-timeout=pause", "--on-timeout=cancel", "--cpu"]
-    found: list[str] = magics.complete(event.text_until_cursor)
-    return found
+def _show(view: View) -> None:
+    display(view)  # type: ignore[no-untyped-call]
 
 
 def _paused(job: JobLike) -> JobLike:
