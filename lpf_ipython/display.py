@@ -114,7 +114,7 @@ class StackView(View):
 
     def __init__(self, data: JobData, notes: Sequence[str] = ()) -> None:
         self._data = data
-        self._notes = [*self._hidden(), *notes]
+        self._notes = [*self._hidden(), *self._companions(), *notes]
 
     def text(self) -> str:
         """Return frame under frame, each with its source and its variables."""
@@ -142,6 +142,12 @@ class StackView(View):
             return []
         frames = "1 frame" if count == 1 else f"{count} frames"
         return [f"{frames} of IPython and lpf not shown; %lpf inspect {job} --all shows them"]
+
+    def _companions(self) -> list[str]:
+        named = [f"thread {name}" for name in self._data["threads"]]
+        named += [f"process {p['pid']} {p['name']}" for p in self._data["processes"]]
+        more = [f"{len(named) - 8} more"] if len(named) > 8 else []
+        return [f"not paused, they go on: {', '.join(named[:8] + more)}"] if named else []
 
 
 def _state(job: JobLike) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypedDict
 
 import lpf
 
+from .companions import Process, processes, threads
 from .places import place, user_place, visible
 from .values import Values, clean, shorten, type_name
 
@@ -76,7 +77,10 @@ class StackData(TypedDict):
 
 
 class JobData(StackData):
-    """A stack and whose it is. Durations are in seconds; ``limit`` is None without one."""
+    """A stack and whose it is. Durations are in seconds; ``limit`` is None without one.
+
+    ``threads`` and ``processes`` are those of this interpreter that go on while it is paused.
+    """
 
     job: int
     state: str
@@ -86,6 +90,8 @@ class JobData(StackData):
     elapsed: float
     cpu_time: float
     limit: float | None
+    threads: list[str]
+    processes: list[Process]
 
 
 class JobLike(Protocol):
@@ -134,6 +140,8 @@ def job_data(job: JobLike, *, all: bool = False, frame: int | None = None) -> Jo
         "elapsed": job.elapsed,
         "cpu_time": job.cpu_time,
         "limit": job.limit,
+        "threads": threads(),
+        "processes": processes(),
         **stack_data(frames, all=all, frame=frame),
     }
 

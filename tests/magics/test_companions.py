@@ -1,0 +1,47 @@
+"""Threads and child processes that go on while a cell is paused are named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import lpf
+from lpf_ipython import companions, display, inspect
+
+
+def waits() -> None:
+    lpf.pause()
+
+
+def test_a_thread_of_the_user_is_named() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait, name="producer\x1b")
+    thread.start()
+    try:
+        assert companions.threads() == [r"producer\x1b"]
+    finally:
+        stop.set()
+        thread.join()
+    assert companions.threads() == []
+
+
+def test_a_child_process_is_named_until_it_has_ended() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        assert [p["pid"] for p in companions.processes()] == [child.pid]
+    finally:
+        child.communicate()
+    assert companions.processes() == []
+
+
+def test_the_inspect_view_says_so(paused: Callable[..., Any]) -> None:
+    data = inspect.job_data(paused(waits))
+    data["threads"] = ["producer"]
+    data["processes"] = [{"pid": 4242, "name": "sleep"}]
+    view = display.StackView(data)
+    said = "not paused, they go on: thread producer, process 4242 sleep"
+    assert said in view.text()
+    assert said in view.html()
