@@ -100,7 +100,8 @@ class CellEnded(Exception):
         """IPython asks for this instead of formatting the traceback of our machinery."""
         head = f"{_coloured(type(self).__name__)}: {self._sentence()}"
         end = [_ABANDONED] if self.details["abandoned"] else []
-        return [head, *_source(self.place), *end]
+        notes = [clean(str(note)) for note in getattr(self, "__notes__", ())]
+        return [head, *_source(self.place), *notes, *end]
 
 
 class CellTimeout(CellEnded, TimeoutError):

@@ -109,6 +109,13 @@ def test_an_abandoned_cell_is_reported_as_such(
     assert "abandoned, its finally blocks did not run" in capsys.readouterr().out
 
 
+def test_notes_are_shown(shell: InteractiveShell, capsys: pytest.CaptureFixture[str]) -> None:
+    error = CellCancelled(elapsed=1, place=HERE)
+    error.add_note("The interrupt was swallowed at line 7 in <cell 5>.")
+    run(shell, error)
+    assert capsys.readouterr().out.endswith("swallowed at line 7 in <cell 5>.\n")
+
+
 def test_a_refused_command_is_one_line(
     shell: InteractiveShell, capsys: pytest.CaptureFixture[str]
 ) -> None:
