@@ -11,7 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import lpf
 from lpf_ipython import magics
-from magics.conftest import FakeJob, FakeJobs
+from magics.fakes import FakeJob, FakeJobs
 
 Launch = Callable[..., FakeJob]
 

@@ -1,0 +1,105 @@
+"""The notebooks run from top to bottom on a fresh kernel, and show what they promise."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from notebooks import person
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+TYPED = {"%lpf debug": ["p seconds", "seconds = 1", "q"]}
+
+pytestmark = pytest.mark.slow
+
+
+class Run:
+    """A notebook that was run; cells are found by how they begin."""
+
+    def __init__(self, name: str) -> None:
+        start = time.monotonic()
+        self.notebook = person.run(NOTEBOOKS / name, TYPED)
+        self.seconds = time.monotonic() - start
+
+    def __getitem__(self, start: str) -> str:
+        """Return what the first cell that begins so shows."""
+        return self.all(start)[0]
+
+    def all(self, start: str) -> list[str]:
+        """Return what every cell that begins so shows."""
+        code = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+        return [person.text_of(cell) for cell in code if cell.source.startswith(start)]
+
+
+def test_the_first_timeout() -> None:
+    run = Run("01-first-timeout.ipynb")
+    endless, quick = run.all("%%timeout")
+    assert re.search(r"^\[1\] paused after 500 ms  line [34] in <cell 2>: ", endless)
+    assert "%lpf resume 1" in endless
+    assert re.search(r"CellCancelled: cancelled after .* at line [34] in <cell 2>", endless)
+    assert run["n > 1000"] == run["n > before"] == "True"
+    assert "[1]" in run["%lpf jobs"]
+    assert quick == "499999500000"
+    assert "%lpf inspect" in run["%lpf help"]
+    assert run.seconds < 60
+
+
+def test_pause_inspect_resume() -> None:
+    run = Run("02-pause-inspect-resume.ipynb")
+    counted, cleaned = run.all("%%timeout")
+    assert re.search(r"^\[1\] paused after 1 s  line \d+ in <cell 2>: ", counted)
+    assert counted.endswith("111")
+    assert "longest = {1: 0, 2: 1, " in run["%lpf inspect"]
+    assert run["len(longest)"].endswith(", 19)")
+    assert run["time.sleep = sleep"] == "111"
+    assert "paused by itself" in run["import lpf"]
+    assert run["import lpf"].endswith("'lift-off'")
+    assert "1000" in run["%lpf debug"]
+    assert cleaned.startswith("working\n")
+    assert "cleaned up" in cleaned
+    assert "CellCancelled: " in cleaned
+    assert run.seconds < 60
+
+
+@pytest.mark.parametrize("how", ["person", "nbclient"])
+def test_limits_for_graders_and_agents(how: str) -> None:
+    path = NOTEBOOKS / "03-limits-for-graders-and-agents.ipynb"
+    start = time.monotonic()
+    if how == "person":
+        notebook = person.run(path)
+    else:
+        notebook = nbformat.read(path, as_version=4)
+        NotebookClient(notebook, timeout=60).execute()
+    assert time.monotonic() - start < 60
+    shown = [person.text_of(c) for c in notebook.cells if c.cell_type == "code"]
+    assert re.match(r"CellTimeout: the cell's limit of 300 ms passed; stopped after", shown[1])
+    assert "'kind': 'CellTimeout'" in shown[2]
+    assert shown[4].startswith("too slow: ")
+    assert shown[6] == "['passed', 'AssertionError', 'too slow at line 3: x += 1']" or (
+        re.fullmatch(r"\['passed', 'AssertionError', 'too slow at line 2: while x:'\]", shown[6])
+    )
+    assert "the cell's limit of 200 ms passed" in shown[7]
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_each_code_cell_has_a_sentence_before_it(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    kinds = [cell.cell_type for cell in notebook.cells]
+    assert kinds[0] == "markdown"
+    assert all(kinds[i - 1] == "markdown" for i, kind in enumerate(kinds) if kind == "code")
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_the_kernel_is_the_one_of_these_tests() -> None:
+    with person.kernel() as client:
+        ran: list[Any] = []
+        client.execute_interactive("import sys; print(sys.executable)", output_hook=ran.append)
+    (text,) = (m["content"]["text"] for m in ran if m["msg_type"] == "stream")
+    assert text.strip() == sys.executable
