@@ -101,7 +101,7 @@ class Job:
         continuation = self.continuation
         if continuation is not None and continuation.state == "paused":
             return list(continuation.stack())
-        if continuation is None:
+        if continuation is None or continuation.state == "ready":
             return _awaiting_frames(self.awaiting)
         return _main_thread_frames()
 

@@ -1,0 +1,480 @@
+"""One cell, driven step by step: each step is a preemptible function.
+
+IPython runs a cell as a coroutine. Each ``send`` into it is launched with `lpf` on a stack of its
+own; when that comes back
+
+    finished with StopIteration   the cell is done
+    finished with an awaitable    it is handed to the event loop; the next step follows
+    paused                        the cell does what it was ordered to: it is parked until somebody
+                                  resumes it, or an exception is raised where it stands
+
+A cell is *parked* when it is paused and its state (see `swap`) was taken away, so that others can
+run. It can be parked in a step, and between two: then what it awaits goes on, and the next step is
+held.
+
+`Cell` is the part that everybody talks to, `Driver` the loop above. A top-level await makes ipykernel
+run the cell in a task within the task of its request, each with a driver; they share the `Cell`.
+All of it runs on the main thread, except `Cell.order` and what only reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+import types
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import lpf
+
+from .config import LPF
+from .errors import CellCancelled, CellEnded, CellTimeout
+from .jobs import Job
+from .limits import Limit
+from .places import Place, user_place
+from .swallow import Handlers, handlers_of, swallowed_at
+from .swap import State, Swap
+
+__all__ = ["Abandoned", "Awaited", "Cell", "Driver", "Ending", "Order", "cancelled"]
+
+# After `grace`, when a cancel was swallowed: how long the last attempt may take.
+_LAST_ATTEMPT = 0.2
+# How long a KeyboardInterrupt that is raised again has to end the cell.
+_SECOND_INTERRUPT = 0.4
+_STRENGTH = {"pause": 0, "interrupt": 1, "end": 2}
+# A time limit of zero would mean: create only.
+_INSTANT = 0.0001
+
+
+class Ending(lpf.Cancelled):
+    """What is raised inside a cell that has to end; `outcome` is what the user gets to see."""
+
+    def __init__(self, outcome: CellEnded) -> None:
+        super().__init__(str(outcome))
+        self.outcome = outcome
+
+
+class Abandoned(Exception):
+    """Nothing of the cell is going to run again; its caller has to clean up for it."""
+
+
+class Awaited:
+    """Given to ``lpf.pause`` inside a step: wait for the future, then go on behind the pause."""
+
+    def __init__(self, future: Any) -> None:
+        self.future = future
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a running cell has to do next, the strongest of those given.
+
+    ``pause``: be parked, for `reason`. ``interrupt``: KeyboardInterrupt, and if that is swallowed
+    an end. ``end``: be cancelled with what `outcome` makes of the place where it stands.
+    """
+
+    kind: Literal["pause", "interrupt", "end"]
+    reason: str = "request"
+    outcome: Outcome | None = None
+    grace: float | None = None
+
+
+# What a cell that is ended shows, made when it is: of the cell, and whether it was abandoned.
+Outcome = Callable[["Cell", bool], CellEnded]
+
+
+class Cell:
+    """A job while it is being run.
+
+    `parked` and `unparked` are called, on the main thread, with the cell when it leaves and when
+    it comes back; its runner sets them.
+    """
+
+    def __init__(self, job: Job, config: LPF, swap: Swap) -> None:
+        self.job = job
+        self.config = config
+        self.swap = swap
+        self.outside: State = swap.take()
+        self.mine: State | None = None
+        self.limit: Limit | None = None
+        self.until: float | None = None
+        self.then: Literal["pause", "cancel"] = "pause"
+        self.by_cpu = False
+        self.answerable = True
+        self.ending: CellEnded | None = None
+        self.outcome: Outcome | None = None
+        self.patience: float | None = None
+        self.result: Any = None
+        self.began = False
+        self.ended_by_us = False
+        self.touched = False
+        self.came_back = False
+        self.previous_parent: tuple[Any, Any] = ([], {})
+        self.drivers: list[Driver] = []
+        self.resumed: asyncio.Future[None] | None = None
+        self.parked: Callable[[Cell, str], None] = lambda cell, reason: None
+        self._order: Order | None = None
+
+    # Orders: any thread.
+
+    def order(self, order: Order) -> None:
+        """Let the cell obey *order* at its next safe point. Any thread; call it again if it lasts."""
+        standing = self._order
+        if standing is None or _STRENGTH[order.kind] >= _STRENGTH[standing.kind]:
+            self._order = order
+        self.press()
+
+    def press(self) -> bool:
+        """Ask the running step to come back, if an order stands; whether one was running."""
+        continuation = self.job.continuation
+        return self._order is not None and continuation is not None and continuation.request_pause()
+
+    @property
+    def ordered(self) -> Order | None:
+        """The order that stands."""
+        return self._order
+
+    def take_order(self) -> Order | None:
+        """Return the order that stands and forget it. Main thread."""
+        order, self._order = self._order, None
+        return order
+
+    # Limits.
+
+    def set_limit(self, limit: Limit | None) -> None:
+        """Give the cell its time limit, counted from its beginning."""
+        self.limit = limit
+        if limit is None:
+            return
+        self.job.limit, self.job.limit_cpu = limit.seconds, limit.cpu
+        self.until, self.by_cpu = limit.seconds, limit.cpu
+        self.then = limit.on_timeout or self.config.on_timeout
+        if not self.answerable:
+            self.then = "cancel"
+
+    def allow(self, seconds: float | None) -> None:
+        """Let it run for so many more seconds and be paused again; None: without a limit."""
+        self.by_cpu, self.then = False, "pause"
+        self.until = None if seconds is None else self.job.elapsed + seconds
+
+    def remaining(self) -> float | None:
+        """Seconds until the limit, None without one. At least an instant."""
+        if self.until is None:
+            return None
+        used = self.job.cpu_time if self.by_cpu else self.job.elapsed
+        return max(self.until - used, _INSTANT)
+
+    def limit_order(self) -> Order | None:
+        """Return what the limit orders, if it has passed."""
+        left = self.remaining()
+        if left is None or left > _INSTANT:
+            return None
+        limit, self.until = self.until, None
+        if self.then == "pause":
+            return Order("pause", "timeout")
+        return Order("end", "timeout", functools.partial(_timeout, limit or 0.0, self.by_cpu))
+
+    # Parking: main thread.
+
+    @property
+    def is_parked(self) -> bool:
+        return self.mine is not None
+
+    def park(self, reason: str) -> None:
+        """Take the cell's state away and let its runner go on with others."""
+        self.mine = self.swap.take()
+        self.swap.load(self.outside)
+        self.resumed = asyncio.get_running_loop().create_future()
+        self.parked(self, reason)
+
+    def unpark(self) -> None:
+        """Bring the cell's state back; it goes on as soon as the event loop is free."""
+        assert self.mine is not None
+        self.outside = self.swap.take()
+        self.swap.load(self.mine)
+        self.mine = None
+        if self.resumed is not None and not self.resumed.done():
+            self.resumed.set_result(None)
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Between two steps: obey the order that stands. From the event loop."""
+        order, driver = self._order, self.drivers[-1] if self.drivers else None
+        if order is None or driver is None or driver.in_step:
+            return
+        if order.kind == "pause":
+            if not self.is_parked:
+                self._order = None
+                self.park(order.reason)
+        elif not self.is_parked:
+            driver.wake()
+
+    def abandon(self) -> None:
+        """Put everything back that the cell, which will not run again, has borrowed."""
+        if self.mine is None:
+            self.swap.load(self.outside)
+
+    def final_state(self) -> str:
+        """The state of its job, now that it is over."""
+        if self.ended_by_us and self.ending is not None:
+            return "abandoned" if self.ending.details["abandoned"] else "cancelled"
+        succeeded = self.result is None or self.result.success
+        return "finished" if succeeded else "failed"
+
+    def place(self) -> Place | None:
+        """Where it stands."""
+        return user_place(self.job.stack())
+
+
+class Driver:
+    """The loop that drives one coroutine of a cell."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.in_step = False
+        self.task: asyncio.Task[Any] | None = None
+        self._woken = False
+
+    def wake(self) -> None:
+        """Interrupt what the coroutine awaits, so that an order is obeyed."""
+        if self.task is not None and not self._woken:
+            self._woken = True
+            self.task.cancel()
+
+    @types.coroutine
+    def drive(self, coro: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """Run *coro* to its end and return its value, or raise what it raised.
+
+        Raises Abandoned when it was given up.
+        """
+        self.task = asyncio.current_task()
+        self.cell.drivers.append(self)
+        try:
+            return (yield from self._steps(coro))
+        finally:
+            self.cell.drivers.remove(self)
+            self.cell.job.continuation = None
+            self.cell.job.awaiting = None
+
+    def _steps(self, coro: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        send: Callable[[], Any] = functools.partial(coro.send, None)
+        while True:
+            yield from self._gate()
+            step = lpf.launch(self._ordered(coro, send), timeout=0)
+            self.cell.job.continuation = step
+            self._run(step, step.resume)
+            while not step.done:
+                yield from self._obey(step)
+            self.cell.job.continuation = None
+            try:
+                awaitable = step.result()
+            except StopIteration as end:
+                return end.value
+            except lpf.Cancelled:
+                if step.state == "abandoned":
+                    raise Abandoned from None
+                raise
+            send = yield from self._await(coro, awaitable)
+
+    def _gate(self) -> Generator[Any, Any, None]:
+        """Before a step: wait while the cell is held; be parked if that was ordered."""
+        cell = self.cell
+        order = cell.ordered
+        if order is not None and order.kind == "pause" and not cell.is_parked:
+            cell.take_order()
+            cell.park(order.reason)
+        yield from self._held()
+
+    def _held(self) -> Generator[Any, Any, None]:
+        while self.cell.is_parked:
+            assert self.cell.resumed is not None
+            yield from self.cell.resumed
+
+    def _run(self, step: lpf.Continuation, go: Callable[..., Any], *args: Any) -> None:
+        """Let the step run until it ends, is paused or its time is up."""
+        self.in_step = True
+        try:
+            go(*args, timeout=self.cell.remaining())
+        except KeyboardInterrupt:
+            # It arrived here rather than in the cell, for which it was meant.
+            self.cell.order(Order("interrupt"))
+        finally:
+            self.in_step = False
+
+    def _obey(self, step: lpf.Continuation) -> Generator[Any, Any, None]:
+        """The step came back unfinished: do what was ordered, or go on."""
+        order = self.cell.take_order() or self._own_order(step)
+        if order is None:
+            awaited = step.value if step.reason == "pause" else None
+            if isinstance(awaited, Awaited):
+                yield from self._await_inside(awaited)
+            self._run(step, step.resume)
+        elif order.kind == "pause":
+            self.cell.park(order.reason)
+            yield from self._held()
+            if self.cell.ordered is None:
+                self._run(step, step.resume)
+        elif order.kind == "interrupt":
+            self._interrupt(step)
+        else:
+            assert order.outcome is not None
+            self._end(step, order.outcome, order.grace)
+
+    def _own_order(self, step: lpf.Continuation) -> Order | None:
+        if step.reason == "pause":
+            return None if isinstance(step.value, Awaited) else Order("pause", "pause")
+        if step.reason == "signal":
+            return Order("pause", "signal")
+        return self.cell.limit_order()
+
+    # Ends: what is raised inside, and how often.
+
+    def _interrupt(self, step: lpf.Continuation) -> None:
+        """Raise KeyboardInterrupt again; where that is swallowed as well, end the cell."""
+        before = handlers_of(step.stack())
+        step.throw(KeyboardInterrupt(), timeout=_SECOND_INTERRUPT)
+        if step.done or self.cell.ordered is not None:
+            return
+        if step.reason == "timeout":
+            self._end(step, functools.partial(_swallowed, before, step.stack()), None)
+
+    def _end(
+        self,
+        step: lpf.Continuation,
+        outcome: Outcome,
+        grace: float | None,
+    ) -> None:
+        """Raise the end inside; raise it once more when that was swallowed; then give up."""
+        cell = self.cell
+        self._begin_end(outcome, grace)
+        assert cell.ending is not None
+        assert cell.patience is not None
+        step.throw(Ending(cell.ending), timeout=max(cell.patience - time.monotonic(), _INSTANT))
+        if step.done:
+            return
+        given_up = outcome(cell, True)
+        if step.cancel(grace=_LAST_ATTEMPT) == "abandoned":
+            cell.ending = given_up
+
+    # Between two steps.
+
+    def _await(
+        self, coro: Coroutine[Any, Any, Any], awaitable: Any
+    ) -> Generator[Any, Any, Callable[[], Any]]:
+        """Hand *awaitable* to the event loop; return the next thing to do to *coro*."""
+        cell = self.cell
+        cell.job.awaiting = coro
+        try:
+            yield from self._suspended(awaitable)
+        except asyncio.CancelledError as error:
+            if not self._woken:
+                return functools.partial(coro.throw, error)
+            assert self.task is not None
+            self.task.uncancel()
+        except BaseException as error:
+            return functools.partial(coro.throw, error)
+        return functools.partial(coro.send, None)
+
+    def _await_inside(self, awaited: Awaited) -> Generator[Any, Any, None]:
+        """A step awaits in the middle of itself. What comes of it, it finds in the future."""
+        with suppress(asyncio.CancelledError, Exception):
+            yield from self._suspended(awaited.future)
+        yield from self._held()
+
+    def _suspended(self, awaitable: Any) -> Generator[Any, Any, None]:
+        self._woken = False
+        timer = self._arm()
+        try:
+            yield awaitable
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _arm(self) -> asyncio.TimerHandle | None:
+        cell = self.cell
+        if cell.patience is not None:
+            left: float | None = max(0.0, cell.patience + _LAST_ATTEMPT - time.monotonic())
+        else:
+            left = cell.remaining()
+        if left is None or cell.drivers[-1] is not self:
+            return None
+        return asyncio.get_running_loop().call_later(left, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        cell = self.cell
+        if cell.patience is not None:
+            self.wake()
+        elif not cell.is_parked:
+            order = cell.limit_order()
+            if order is not None:
+                cell.order(order)
+            cell.nudge()
+
+    def _ordered(
+        self, coro: Coroutine[Any, Any, Any], send: Callable[[], Any]
+    ) -> Callable[[], Any]:
+        """Return what to do to the coroutine instead of *send*, if an order stands."""
+        cell = self.cell
+        self._check_patience()
+        order = cell.ordered
+        if order is None or order.kind == "pause":
+            return send
+        cell.take_order()
+        if order.kind == "interrupt":
+            loop = asyncio.get_running_loop()
+            loop.call_later(_SECOND_INTERRUPT, self._interrupt_swallowed)
+            return functools.partial(coro.throw, KeyboardInterrupt())
+        assert order.outcome is not None
+        self._begin_end(order.outcome, order.grace)
+        assert cell.ending is not None
+        return functools.partial(coro.throw, Ending(cell.ending))
+
+    def _interrupt_swallowed(self) -> None:
+        if not self.cell.job.ended and self.cell.config.escalate:
+            self.cell.order(Order("end", outcome=cancelled))
+            self.cell.nudge()
+
+    def _begin_end(self, outcome: Outcome, grace: float | None) -> None:
+        cell = self.cell
+        cell.ending, cell.outcome = outcome(cell, False), outcome
+        patience = cell.config.grace if grace is None else grace
+        cell.patience = time.monotonic() + max(patience, _INSTANT)
+
+    def _check_patience(self) -> None:
+        """Give up a cell that was told to end, and still awaits things after its grace."""
+        cell = self.cell
+        if cell.patience is not None and time.monotonic() > cell.patience + _LAST_ATTEMPT:
+            assert cell.outcome is not None
+            cell.ending = cell.outcome(cell, True)
+            raise Abandoned
+
+
+def _timeout(limit: float, cpu: bool, cell: Cell, abandoned: bool) -> CellEnded:
+    job = cell.job
+    return CellTimeout(
+        limit=limit,
+        elapsed=job.cpu_time if cpu else job.elapsed,
+        place=cell.place(),
+        job=job.id,
+        abandoned=abandoned,
+        cpu=cpu,
+    )
+
+
+def cancelled(cell: Cell, abandoned: bool) -> CellEnded:
+    """Make the outcome of a cell that somebody cancelled."""
+    job = cell.job
+    return CellCancelled(elapsed=job.elapsed, place=cell.place(), job=job.id, abandoned=abandoned)
+
+
+def _swallowed(
+    before: Handlers, after: list[types.FrameType], cell: Cell, abandoned: bool
+) -> CellEnded:
+    where = swallowed_at(before, after)
+    outcome = cancelled(cell, abandoned)
+    if where is not None:
+        outcome.add_note(f"The interrupt was swallowed at {where}.")
+    return outcome

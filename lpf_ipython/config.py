@@ -1,0 +1,66 @@
+"""The traits a user sets: ``c.LPF.timeout = 60`` in a configuration file, or ``%config LPF``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from traitlets import Bool, Enum, Float, TraitError, Unicode, Union, validate
+from traitlets.config import Configurable
+
+from . import durations
+
+__all__ = ["LPF"]
+
+
+class LPF(Configurable):  # type: ignore[misc, unused-ignore]
+    """Limits for every cell, and how patient a stop is."""
+
+    timeout = Union(
+        [Float(), Unicode()],
+        default_value=0.0,
+        help="""Seconds, or text like '1m30s', after which a cell is stopped; 0 for no limit.
+        A cell's own %%timeout, tag or metadata (lpf:timeout=30s) takes precedence.""",
+    ).tag(config=True)
+    on_timeout = Enum(
+        ["pause", "cancel"],
+        default_value="pause",
+        help="""What a time limit does. Where nobody could resume a paused cell (the request does
+        not allow input), it is cancelled in any case.""",
+    ).tag(config=True)
+    grace = Float(
+        0.5, min=0.0, help="Seconds that a cancelled cell has to unwind before it is abandoned."
+    ).tag(config=True)
+    interrupt_grace = Float(
+        1.0,
+        min=0.0,
+        help="""Seconds after which an interrupt that the cell swallowed is raised again. A cell
+        that is still inside its own handler for it is left alone, until the next interrupt.""",
+    ).tag(config=True)
+    escalate = Bool(
+        True,
+        help="Whether an interrupt that was swallowed, or did not arrive, goes on to a cancel.",
+    ).tag(config=True)
+    memory_limit = Unicode(
+        "",
+        help="""Pause the running cell when this much memory is in use: a size ('6 GB') that the
+        process may have, or a share ('80%') of the machine's or its cgroup's. Empty: no limit.""",
+    ).tag(config=True)
+
+    @validate("timeout")
+    def _check_timeout(self, proposal: Any) -> float:
+        value = proposal["value"]
+        try:
+            seconds = (
+                durations.parse(value) if isinstance(value, str) and value else float(value or 0)
+            )
+        except ValueError as error:
+            raise TraitError(f"LPF.timeout: {error}") from None
+        if not (seconds >= 0 and math.isfinite(seconds)):
+            raise TraitError(f"LPF.timeout: {value!r} is not a number of seconds")
+        return seconds
+
+    @property
+    def default_limit(self) -> float | None:
+        """The limit of cells that set none themselves, in seconds; None for no limit."""
+        return float(self.timeout) or None

@@ -1,0 +1,69 @@
+"""Loading and unloading: puts the parts together for a shell, and takes them apart again."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from typing import Any
+
+from . import magics, private
+from .config import LPF
+from .control import Control
+from .errors import JobError
+from .jobs import Jobs
+from .kernel import KernelRunner
+from .limited import run_limited
+
+__all__ = ["Extension", "load", "unload"]
+
+
+class Extension:
+    """What was put into one shell."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.config = LPF(parent=shell)
+        self.jobs = Jobs()
+        kernel = shell.kernel
+        for line in private.missing(kernel):
+            print(f"lpf: with this version there is no {line}", file=sys.stderr)
+        self.runner = KernelRunner(kernel, self.config, self.jobs)
+        self.control = Control(kernel, self.runner, self.jobs)
+
+    def install(self) -> None:
+        self.runner.install()
+        self.control.install()
+        self.shell.configurables.append(self.config)
+        magics.load(self.shell, self.jobs, run_limited, self.runner.hooks.takes_header)
+        atexit.register(self.runner.end_all)
+
+    def uninstall(self) -> None:
+        atexit.unregister(self.runner.end_all)
+        magics.unload(self.shell)
+        self.shell.configurables.remove(self.config)
+        self.control.uninstall()
+        self.runner.uninstall()
+
+
+_loaded: dict[int, Extension] = {}
+
+
+def load(shell: Any) -> None:
+    """Load the extension into *shell*, once."""
+    if id(shell) not in _loaded:
+        extension = Extension(shell)
+        extension.install()
+        _loaded[id(shell)] = extension
+
+
+def unload(shell: Any) -> None:
+    """Unload it. JobError while cells are paused."""
+    extension = _loaded.get(id(shell))
+    if extension is None:
+        return
+    paused = extension.jobs.paused()
+    if paused:
+        listed = ", ".join(f"{job.id} ({job.where})" for job in paused)
+        raise JobError(f"paused cells would be lost: {listed}; %lpf cancel all ends them")
+    extension.uninstall()
+    del _loaded[id(shell)]

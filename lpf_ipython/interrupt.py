@@ -1,0 +1,153 @@
+"""Interrupts that are not heard: noticed, waited for, raised again, turned into a cancel.
+
+An interrupt may be swallowed (``except:``), go to a handler of the cell's own, or wake nothing: a
+cell that awaits has a handler of ipykernel's, which leaves a note in the event loop and does not
+wake that. Whatever the handler in Python does, the C-level handler writes the signal's number to
+the file descriptor of ``signal.set_wakeup_fd``; a thread that reads the other end of it sees every
+interrupt, and costs nothing until there is one. It
+
+    wakes the event loop, so that a cell that merely awaits is interrupted at once
+    waits `LPF.interrupt_grace` seconds, longer while the cell is inside its own handler for it
+    orders the cell to be interrupted again; `cell` makes a cancel of that when it is swallowed too
+
+A second interrupt takes the last step at once. An event loop that handles signals itself
+(``loop.add_signal_handler``) takes the descriptor for itself: then interrupts are what they were
+without us until it gives it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import Any, Protocol
+
+from .cell import Cell, Order
+from .config import LPF
+
+__all__ = ["Watch"]
+
+_SIGINT = bytes([signal.SIGINT])
+_AGAIN = 0.1
+# Interrupts within this time are one: a process group's, say, and our own.
+_BOUNCE = 0.3
+
+
+class Runner(Protocol):
+    """What is needed of `kernel.KernelRunner`."""
+
+    current: Cell | None
+    loop: asyncio.AbstractEventLoop
+    config: LPF
+
+
+class Watch:
+    """Sees interrupts and follows them up. `start` and `stop` on the main thread."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._pipe: tuple[int, int] | None = None
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        """Begin to watch, unless somebody else has the descriptor."""
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        os.set_blocking(write, False)
+        before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        if before != -1:
+            signal.set_wakeup_fd(before)
+            os.close(read)
+            os.close(write)
+            return
+        self._pipe = read, write
+        self._thread = threading.Thread(target=self._watch, name="lpf interrupts", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch and give the descriptor back, if it is still ours."""
+        if self._pipe is None or self._thread is None:
+            return
+        read, write = self._pipe
+        found = signal.set_wakeup_fd(-1)
+        if found != write:
+            signal.set_wakeup_fd(found)
+        self._stopping = True
+        os.write(write, b"\0")
+        self._thread.join()
+        os.close(read)
+        os.close(write)
+        self._pipe = None
+
+    def _watch(self) -> None:
+        assert self._pipe is not None
+        read = self._pipe[0]
+        pursued: Cell | None = None
+        due = first = 0.0
+        while not self._stopping:
+            wait = None if pursued is None else max(0.0, due - time.monotonic())
+            select.select([read], [], [], wait)
+            now = time.monotonic()
+            if self._interrupted(read):
+                cell = self._runner.current
+                self._wake_loop()
+                again = cell is not None and cell is pursued and now - first > _BOUNCE
+                if cell is not None and cell is not pursued:
+                    pursued, first = cell, now
+                    due = now + self._patience(cell)
+                elif again:
+                    due = now
+                    self._follow_up(cell)
+                    pursued = None
+                continue
+            if pursued is None or now < due:
+                continue
+            if pursued is not self._runner.current or pursued.job.ended:
+                pursued = None
+            elif _is_handling():
+                due = now + _AGAIN
+            else:
+                self._follow_up(pursued)
+                pursued = None
+
+    def _interrupted(self, read: int) -> bool:
+        try:
+            return _SIGINT in os.read(read, 4096)
+        except BlockingIOError:
+            return False
+
+    def _wake_loop(self) -> None:
+        with suppress(RuntimeError):  # The loop is closed: the kernel is about to end.
+            self._runner.loop.call_soon_threadsafe(lambda: None)
+
+    def _patience(self, cell: Cell) -> float:
+        """How long the interrupt may take. One that cannot arrive is followed up at once."""
+        computing = bool(cell.drivers) and len(cell.drivers) > 1 and cell.drivers[-1].in_step
+        return 0.0 if computing else self._runner.config.interrupt_grace
+
+    def _follow_up(self, cell: Cell | None) -> None:
+        if cell is None or not self._runner.config.escalate:
+            return
+        cell.touched = True
+        cell.order(Order("interrupt"))
+        self._runner.loop.call_soon_threadsafe(cell.nudge)
+        # A press is lost when no step is running at that moment, or one may not be left.
+        end = time.monotonic() + 2.0
+        while cell.ordered is not None and not cell.job.ended and time.monotonic() < end:
+            time.sleep(0.02)
+            cell.press()
+
+
+def _is_handling() -> bool:
+    """Whether the main thread is inside an ``except`` or ``finally`` for a KeyboardInterrupt."""
+    ident = threading.main_thread().ident
+    found: Any = sys._current_exceptions().get(ident or 0)
+    if isinstance(found, tuple):  # 3.11 gives what sys.exc_info() would.
+        found = found[1]
+    return isinstance(found, KeyboardInterrupt)

@@ -1,0 +1,421 @@
+"""Cells of an ipykernel: requests, replies, whose turn it is, and what front ends are told.
+
+Each execute_request gets a task with a context of its own, in which ipykernel's own handler is
+driven by `cell.Driver`. Its place in the kernel's queue is given up when the cell ends *or is
+parked*: then the handler that was called returns, without a reply, and the kernel serves others.
+
+    output        of a resumed cell goes to its own request: the parent is set before it goes on
+    reply         is sent by ipykernel's handler, when that gets there, with the cell's own number
+    status        a parked cell never gets an idle; one without a parent tells the front end that
+                  the kernel is free. Busy and idle are published again around each later stretch
+    the queue     requests that were there when a cell was first parked wait for its end, and are
+                  aborted if it fails; later ones run at once
+    interrupts    hit the cell that runs; see `interrupt`
+
+Main thread and its event loop, but for `pause`, `resume` and `cancel`, which any thread may call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import signal
+import sys
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import lpf
+
+from . import display, interrupt, messages, private
+from .cell import Abandoned, Cell, Driver, Order, cancelled
+from .config import LPF
+from .errors import JobError
+from .jobs import Job, Jobs
+from .shell import ShellHooks, cell_limit
+from .swap import Swap, items
+from .turn import Turn
+
+__all__ = ["KernelRunner"]
+
+_ANNOUNCED = frozenset({"timeout", "memory", "signal", "pause"})
+
+
+@dataclass(eq=False)
+class Request:
+    """An execute_request. `left` is done when its handler may return."""
+
+    stream: Any
+    ident: Any
+    parent: Any
+    left: asyncio.Future[None]
+    late: bool = False
+    cell: Cell | None = None
+    # Whether requests that come out of the kernel's queue were in it when the cell was parked.
+    collecting: bool = False
+    ended: asyncio.Future[bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ended = self.left.get_loop().create_future()
+
+
+class KernelRunner:
+    """Runs the cells of one kernel; see above for the threads."""
+
+    def __init__(self, kernel: Any, config: LPF, jobs: Jobs) -> None:
+        self.kernel = kernel
+        self.shell = kernel.shell
+        self.config = config
+        self.jobs = jobs
+        self.loop: asyncio.AbstractEventLoop = kernel.io_loop.asyncio_loop
+        self.current: Cell | None = None
+        self.hooks = ShellHooks(self.shell, self)
+        self._swap = Swap(items(self.shell, list(private.streams()), kernel))
+        self._turn = Turn()
+        self._requests: dict[int, Request] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiters: list[Future[Job]] = []
+        self._changed: list[tuple[contextvars.ContextVar[Any], Any]] = []
+        self._original: Any = None
+        self._interrupts = interrupt.Watch(self)
+
+    # Loading and unloading.
+
+    def install(self) -> None:
+        """Take over the kernel's execute requests."""
+        handlers = self.kernel.shell_handlers
+        self._original = handlers["execute_request"]
+        handlers["execute_request"] = self.execute_request
+        self.hooks.install()
+        self._interrupts.start()
+        lpf.on_stray(self._stray_signal)
+        self.jobs.runner = self
+
+    def uninstall(self) -> None:
+        """Give back what `install` took, as far as it is still ours."""
+        self.jobs.runner = None
+        lpf.on_stray(None)
+        self._interrupts.stop()
+        self.hooks.uninstall()
+        handlers = self.kernel.shell_handlers
+        if handlers.get("execute_request") == self.execute_request:
+            handlers["execute_request"] = self._original
+        private.forget_marks(self.kernel)
+
+    # Requests.
+
+    async def execute_request(self, stream: Any, ident: Any, parent: Any) -> None:
+        """Handle an execute_request; returns when the cell has ended, is parked or has to wait."""
+        if threading.current_thread() is not threading.main_thread():
+            await self._original(stream, ident, parent)  # A subshell's thread.
+            return
+        self._copy_back()
+        request = Request(stream, ident, parent, self.loop.create_future())
+        blockers = [other for other in self._requests.values() if other.collecting]
+        request.late = bool(blockers) or not self._turn.free
+        self._spawn(self._serve(request, blockers), contextvars.copy_context())
+        await request.left
+        if request.late or not request.ended.done():
+            private.parentless(self.kernel)
+        if not request.late:
+            # Only after this handler's idle: the next cell's busy must not come before it.
+            self.loop.call_soon(self._turn.give)
+
+    def _spawn(
+        self, coro: Coroutine[Any, Any, None], context: contextvars.Context | None = None
+    ) -> None:
+        task = self.loop.create_task(coro, context=context)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, request: Request, blockers: list[Request]) -> None:
+        if request.late:
+            request.left.set_result(None)
+            if not await self._wait_for(blockers):
+                self._abort(request)
+                return
+        await self._turn.take()
+        try:
+            await self._run(request)
+        finally:
+            self._leave(request)
+
+    async def _wait_for(self, blockers: list[Request]) -> bool:
+        """Wait until the cells before have ended; whether all of them succeeded."""
+        for blocker in blockers:
+            if not await asyncio.shield(blocker.ended):
+                return False
+        return True
+
+    def _abort(self, request: Request) -> None:
+        private.publish_status(self.kernel, "busy", request.parent)
+        private.abort(self.kernel, request.stream, request.ident, request.parent)
+        private.publish_status(self.kernel, "idle", request.parent)
+
+    def _come_late(self, request: Request, cell: Cell) -> None:
+        """Do what the kernel did before it called the handler, which has long returned."""
+        cell.came_back = True
+        cell.previous_parent = private.parent(self.kernel)
+        private.publish_status(self.kernel, "busy", request.parent)
+        self.kernel.set_parent(request.ident, request.parent, "shell")
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    async def _run(self, request: Request) -> None:
+        cell = self._begin(request)
+        if request.late:
+            self._come_late(request, cell)
+        before = dict(contextvars.copy_context())
+        try:
+            handler = self._original(request.stream, request.ident, request.parent)
+            await Driver(cell).drive(handler)
+        except (Abandoned, lpf.Cancelled):
+            cell.abandon()
+            self._answer_for(request, cell)
+        except Exception:
+            self.kernel.log.error("Exception in message handler:", exc_info=True)
+        except KeyboardInterrupt:
+            self.kernel.log.error("KeyboardInterrupt caught in kernel.")
+        finally:
+            self._end(request, cell)
+            self._changed += self._changes(before)
+
+    def _begin(self, request: Request) -> Cell:
+        content, metadata = request.parent["content"], request.parent.get("metadata") or {}
+        code = content.get("code", "")
+        stores = content.get("store_history", True) and not content.get("silent", False)
+        job = self.jobs.new(
+            code,
+            msg_id=request.parent["header"].get("msg_id"),
+            cell_id=metadata.get("cellId"),
+            execution_count=self.shell.execution_count if stores else None,
+        )
+        cell = request.cell = Cell(job, self.config, self._swap)
+        cell.answerable = bool(content.get("allow_stdin", False))
+        cell.parked = functools.partial(self._parked, request)
+        cell.set_limit(cell_limit(code, metadata, self.config.default_limit))
+        self._requests[job.id] = request
+        self.current = cell
+        return cell
+
+    def _end(self, request: Request, cell: Cell) -> None:
+        self.current = None
+        state = cell.final_state()
+        stops = request.parent["content"].get("stop_on_error", True)
+        request.ended.set_result(state == "finished" or not stops)
+        self._requests.pop(cell.job.id, None)
+        self.jobs.change(cell.job, state)
+        if cell.touched:
+            self._publish_state(cell.job, request)
+        if cell.came_back:
+            cell.swap.settle(cell.outside)
+            self._restore_parent(cell)
+        if request.left.done():
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            private.publish_status(self.kernel, "idle", request.parent)
+        self._answer_waiters(cell.job)
+
+    def _leave(self, request: Request) -> None:
+        """Let the next one have its turn: by the handler, if that has not returned yet."""
+        if request.left.done():
+            self._turn.give()
+        else:
+            request.left.set_result(None)
+
+    # Context variables: each cell has its own, and what it changed is for all that follow.
+
+    def _changes(
+        self, before: dict[contextvars.ContextVar[Any], Any]
+    ) -> list[tuple[contextvars.ContextVar[Any], Any]]:
+        own, absent = private.own_variables(self.kernel), object()
+        after = contextvars.copy_context()
+        return [
+            (variable, value)
+            for variable, value in after.items()
+            if before.get(variable, absent) is not value and variable not in own
+        ]
+
+    def _copy_back(self) -> None:
+        for variable, value in self._changed:
+            variable.set(value)
+        self._changed.clear()
+
+    # Parked and resumed.
+
+    def _parked(self, request: Request, cell: Cell, reason: str) -> None:
+        job = cell.job
+        self.current = None
+        self.jobs.change(job, "paused", reason)
+        if reason in _ANNOUNCED:
+            self._announce(request, job)
+        self._publish_state(job, request)
+        if cell.came_back:
+            self._restore_parent(cell)
+            private.publish_status(self.kernel, "idle", {})
+        if request.left.done():
+            self._answer_waiters(job)
+        else:
+            self._mark_queue(request, job)
+        self._leave(request)
+
+    def _announce(self, request: Request, job: Job) -> None:
+        content = {"data": display.notice(job)._repr_mimebundle_(), "metadata": {}, "transient": {}}
+        self._publish("display_data", content, request)
+
+    def _mark_queue(self, request: Request, job: Job) -> None:
+        request.collecting = True
+
+        def reached() -> None:
+            request.collecting = False
+
+        private.after_queued(
+            self.kernel, reached, lambda: self.loop.call_soon_threadsafe(self._answer_waiters, job)
+        )
+
+    async def _resume(self, request: Request, timeout: float | None, order: Order | None) -> None:
+        await self._turn.take()
+        cell = request.cell
+        assert cell is not None
+        if not cell.is_parked:
+            self._turn.give()
+            return
+        self.current = cell
+        cell.came_back = True
+        cell.previous_parent = private.parent(self.kernel)
+        self.kernel.set_parent(request.ident, request.parent, "shell")
+        private.publish_status(self.kernel, "busy", request.parent)
+        cell.job.pending = None
+        self.jobs.change(cell.job, "running")
+        self._publish_state(cell.job, request)
+        cell.allow(timeout)
+        if order is not None:
+            cell.order(order)
+        cell.unpark()
+
+    def _restore_parent(self, cell: Cell) -> None:
+        # In a context of its own: the cell's must keep the cell's parent.
+        contextvars.copy_context().run(self.kernel.set_parent, *cell.previous_parent, "shell")
+
+    # What users ask for: any thread. Checked here, done on the main thread.
+
+    def pause(self, reason: str = "request") -> Future[Job]:
+        """Ask for the running cell to be paused; the future is done when it is, or has ended."""
+        cell = self.current
+        if cell is None:
+            raise JobError("no cell is running")
+        done: Future[Job] = Future()
+        self._waiters.append(done)
+        cell.order(Order("pause", reason))
+        self.loop.call_soon_threadsafe(cell.nudge)
+        return done
+
+    def resume(self, job: Job, timeout: float | None = None) -> None:
+        """Let *job* go on when it is its turn; after *timeout* seconds it is paused again."""
+        request = self._paused_request(job)
+        job.pending = "resume"
+        self.loop.call_soon_threadsafe(self._spawn, self._resume(request, timeout, None))
+
+    def cancel(self, job: Job, grace: float | None = None) -> None:
+        """End *job*, paused or running."""
+        order = Order("end", outcome=cancelled, grace=grace)
+        request = self._requests.get(job.id)
+        if job.state == "running" and request is not None and request.cell is not None:
+            request.cell.touched = True
+            request.cell.order(order)
+            self.loop.call_soon_threadsafe(request.cell.nudge)
+            return
+        request = self._paused_request(job)
+        job.pending = "cancel"
+        self.loop.call_soon_threadsafe(self._spawn, self._resume(request, None, order))
+
+    def parent_of(self, cell: Cell) -> Any:
+        """Return the message that *cell* came with, None when it is over."""
+        request = self._requests.get(cell.job.id)
+        return request.parent if request is not None else None
+
+    def press(self) -> None:
+        """Ask again for what the running cell was ordered to do."""
+        if self.current is not None:
+            self.current.press()
+
+    def _paused_request(self, job: Job) -> Request:
+        request = self._requests.get(job.id)
+        if job.state != "paused" or request is None:
+            raise JobError(f"job {job.id} is {job.state}, not paused; %lpf jobs lists the paused")
+        if job.pending is not None:
+            raise JobError(f"job {job.id} is about to {job.pending}")
+        return request
+
+    def _answer_waiters(self, job: Job) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(job)
+
+    def _stray_signal(self) -> None:
+        """The pause signal came while no step was running: pause a cell that awaits."""
+        cell = self.current
+        if cell is not None:
+            cell.order(Order("pause", "signal"))
+            self.loop.call_soon_threadsafe(cell.nudge)
+
+    # Messages.
+
+    def _publish_state(self, job: Job, request: Request) -> None:
+        if request.cell is not None:
+            request.cell.touched = True
+        self._publish(messages.STATE, messages.describe(job), request)
+
+    def _publish(self, kind: str, content: dict[str, Any], request: Request) -> None:
+        self.kernel.session.send(
+            self.kernel.iopub_socket,
+            kind,
+            content,
+            parent=request.parent,
+            ident=private.topic(self.kernel, kind),
+        )
+
+    def _answer_for(self, request: Request, cell: Cell) -> None:
+        """Send the reply that ipykernel's handler, given up on, is not going to send."""
+        shell, content = self.shell, request.parent["content"]
+        outcome = cell.ending or cancelled(cell, True)
+        cell.ending, cell.ended_by_us = outcome, True
+        if cell.job.execution_count is not None:
+            shell.execution_count = max(shell.execution_count, cell.job.execution_count + 1)
+        shell.showtraceback((type(outcome), outcome, None))
+        reply = {
+            "status": "error",
+            "ename": type(outcome).__name__,
+            "evalue": str(outcome),
+            "traceback": shell._last_traceback or [],
+            "execution_count": shell.execution_count - 1,
+            "user_expressions": {},
+            "payload": [],
+        }
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        metadata = self.kernel.finish_metadata(
+            request.parent, self.kernel.init_metadata(request.parent), reply
+        )
+        self.kernel.session.send(
+            request.stream,
+            "execute_reply",
+            reply,
+            request.parent,
+            metadata=metadata,
+            ident=request.ident,
+        )
+        if not content.get("silent", False) and content.get("stop_on_error", True):
+            private.aborts_queue(self.kernel)
+
+    # Ends of everything.
+
+    def end_all(self) -> None:
+        """Unwind the paused cells, each in a bounded time, without replies. Main thread."""
+        for request in list(self._requests.values()):
+            continuation = request.cell.job.continuation if request.cell is not None else None
+            if continuation is not None and continuation.state == "paused":
+                continuation.cancel(grace=self.config.grace)

@@ -1,0 +1,206 @@
+"""Every private name of IPython and ipykernel that this package uses, and why.
+
+Nothing else in the package reaches into them. `missing` says at loading time what will not work
+with versions that lack one. "6", "7" are ipykernel's major versions; IPython is meant where the
+name belongs to the shell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+__all__ = [
+    "abort",
+    "aborts_queue",
+    "after_queued",
+    "missing",
+    "own_variables",
+    "parent",
+    "parentless",
+    "publish_status",
+    "topic",
+]
+
+Kernel = Any
+_MARK = b"lpf: what came before this was queued"
+
+# name on the kernel: (versions that have it, what is lost without it)
+_KERNEL = {
+    "_publish_status": ("6, 7", "the busy indicator while a resumed cell runs"),
+    "_topic": ("6, 7", "nothing but the topics of messages"),
+    "_send_abort_reply": ("6, 7", "aborting the cells that are queued behind one that fails"),
+    "_abort_queues": ("6, 7", "aborting the cells that are queued behind an abandoned one"),
+    "_allow_stdin": ("6, 7", "input() in a resumed cell"),
+    "_sys_raw_input": ("6, 7", "input() in a resumed cell"),
+    "_save_getpass": ("6, 7", "getpass() in a resumed cell"),
+}
+
+
+def missing(kernel: Kernel) -> list[str]:
+    """Return what will not work with this kernel, a line each; mostly none."""
+    lines = [
+        f"{why} (no Kernel.{name})"
+        for name, (_, why) in _KERNEL.items()
+        if not hasattr(kernel, name) and name != "_save_getpass"
+    ]
+    if not _can_mark(kernel):
+        lines.append("cells queued behind a paused one waiting for it (no known message queue)")
+    return lines
+
+
+# Parents: which request output, status messages and input requests belong to.
+
+
+def parentless(kernel: Kernel) -> None:
+    """Let the next status message of this context belong to no request.
+
+    The base class's method, since the override would also redirect the output of threads. An idle
+    status for a paused cell would make clients stop listening to it.
+    """
+    from ipykernel.kernelbase import Kernel as Base
+
+    Base.set_parent(kernel, [], {}, "shell")
+
+
+def parent(kernel: Kernel) -> tuple[Any, Any]:
+    """Return identities and message of the request last handled, as threads would see it."""
+    empty = contextvars.Context()
+    message = empty.run(kernel.get_parent, "shell")
+    # 6: a plain dict; 7: a mapping over context variables, kept for compatibility.
+    return empty.run(lambda: kernel._parent_ident["shell"]), message
+
+
+def own_variables(kernel: Kernel) -> set[contextvars.ContextVar[Any]]:
+    """Return the context variables that hold parents (7; none in 6): each cell keeps its own."""
+    shell = kernel.shell
+    places = [kernel, shell, shell.displayhook, shell.display_pub, sys.stdout, sys.stderr]
+    names = ("_shell_parent", "_shell_parent_ident", "_parent_header")
+    found = (getattr(place, name, None) for place in places for name in names)
+    return {each for each in found if isinstance(each, contextvars.ContextVar)}
+
+
+# Messages.
+
+
+def topic(kernel: Kernel, name: str) -> bytes | None:
+    """Return the iopub topic for a message of this type."""
+    make = getattr(kernel, "_topic", None)
+    return bytes(make(name)) if make is not None else None
+
+
+def publish_status(kernel: Kernel, status: str, parent: Any) -> None:
+    """Publish busy or idle for the given request, or for none if that is empty."""
+    kernel.session.send(
+        kernel.iopub_socket,
+        "status",
+        {"execution_state": status},
+        parent=parent,
+        ident=topic(kernel, "status"),
+    )
+
+
+def abort(kernel: Kernel, stream: Any, ident: Any, parent: Any) -> None:
+    """Answer an execute_request that is not going to run with status "aborted"."""
+    send = getattr(kernel, "_send_abort_reply", None)
+    if send is not None:
+        send(stream, parent, ident)
+
+
+def aborts_queue(kernel: Kernel) -> None:
+    """Have the requests that wait in the kernel's queue aborted, as after any error."""
+    stop = getattr(kernel, "_abort_queues", None)
+    if stop is not None:
+        stop()
+
+
+# The queue of shell messages: what is in it when a cell is paused was meant to run after it.
+
+
+def _can_mark(kernel: Kernel) -> bool:
+    return hasattr(kernel, "schedule_dispatch") or hasattr(kernel, "_main_asyncio_lock")
+
+
+def after_queued(kernel: Kernel, reached: Callable[[], None], posted: Callable[[], None]) -> None:
+    """Call *reached* on the main thread when all that was queued up to now has been dispatched.
+
+    *posted* is called, on some thread, as soon as requests that are made from then on count as
+    later ones. 6 has one queue of its own. 7 has a thread that hands on the messages, if subshells
+    are supported, else a task for each message that waits for a lock.
+    """
+    thread = getattr(kernel, "shell_channel_thread", None)
+    if thread is not None:
+        _mark_by_thread(kernel, thread, reached, posted)
+        return
+    kernel.shell_stream.flush()
+
+    async def mark(*_: Any) -> None:
+        reached()
+
+    if hasattr(kernel, "schedule_dispatch"):
+        kernel.schedule_dispatch(mark)
+    elif hasattr(kernel, "_main_asyncio_lock"):
+
+        async def in_turn() -> None:
+            async with kernel._main_asyncio_lock:
+                reached()
+
+        kernel.lpf_marks = asyncio.ensure_future(in_turn())  # A task needs a reference.
+    else:
+        reached()
+    posted()
+
+
+def _mark_by_thread(
+    kernel: Kernel, thread: Any, reached: Callable[[], None], posted: Callable[[], None]
+) -> None:
+    marks = getattr(kernel, "lpf_marks", None)
+    if marks is None:
+        marks = kernel.lpf_marks = []
+        _hear_marks(kernel, marks)
+    marks.append(reached)
+    socket = thread.manager.get_shell_channel_to_subshell_socket(None)
+
+    async def post() -> None:
+        kernel.shell_stream.flush()
+        await asyncio.sleep(0)
+        async with thread.asyncio_lock:
+            socket.send(_MARK, copy=False)
+        posted()
+
+    thread.io_loop.add_callback(post)
+
+
+def _hear_marks(kernel: Kernel, marks: list[Callable[[], None]]) -> None:
+    dispatch = kernel.dispatch_shell
+
+    async def dispatch_shell(msg: Any, *args: Any, **kwargs: Any) -> None:
+        if len(msg) == 1 and bytes(msg[0].buffer) == _MARK:
+            marks.pop(0)()
+        else:
+            await dispatch(msg, *args, **kwargs)
+
+    kernel.dispatch_shell = dispatch_shell
+
+
+def forget_marks(kernel: Kernel) -> None:
+    """Take back what `after_queued` put in."""
+    kernel.__dict__.pop("dispatch_shell", None)
+    kernel.__dict__.pop("lpf_marks", None)
+
+
+def is_subshell(parent: Any) -> bool:
+    """Whether a request is for a subshell (7): those run on threads of their own."""
+    return threading.current_thread() is not threading.main_thread()
+
+
+def streams() -> Iterator[Any]:
+    """Yield the kernel's output streams, whose ``write`` the shell replaces during a cell."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if hasattr(stream, "__dict__"):
+            yield stream

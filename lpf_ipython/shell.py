@@ -1,0 +1,158 @@
+"""What is wrapped in a shell, kernel's and terminal's alike, while the extension is loaded.
+
+`run_cell_async`  a top-level await runs in a task of its own, so it needs a driver of its own
+`showtraceback`   a cell that was ended shows its outcome, not the exception that ended it
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+from typing import Any, Protocol
+
+import lpf
+
+from . import durations
+from .cell import Abandoned, Cell, Driver, Ending
+from .limits import Limit, limit_of
+
+__all__ = ["ShellHooks", "cell_limit"]
+
+_TAG = "lpf:timeout="
+
+
+class HasCurrent(Protocol):
+    """A runner: `current` is the cell whose turn it is."""
+
+    current: Cell | None
+
+
+class ShellHooks:
+    """The wrapped methods of one shell. Main thread; other threads' cells pass straight through."""
+
+    def __init__(self, shell: Any, runner: HasCurrent) -> None:
+        self.shell = shell
+        self.runner = runner
+        self._run_cell_async = shell.run_cell_async
+        self._showtraceback = shell.showtraceback
+        self._ours: dict[str, Any] = {}
+
+    def install(self) -> None:
+        """Put the wrappers on the shell object."""
+        self._put("run_cell_async", self._wrapped_run_cell_async())
+        self._put("showtraceback", self._wrapped_showtraceback())
+
+    def uninstall(self) -> None:
+        """Take the wrappers off, where they are still ours."""
+        for name, ours in self._ours.items():
+            if vars(self.shell).get(name) is ours:
+                del vars(self.shell)[name]
+        self._ours.clear()
+
+    def takes_header(self) -> bool:
+        """Whether a ``%%timeout`` header of a cell transformed now is for the runner of cells."""
+        if threading.current_thread() is not threading.main_thread():
+            return False
+        cell = self.runner.current
+        return cell is None or not cell.began
+
+    def _put(self, name: str, ours: Any) -> None:
+        self._ours[name] = ours
+        vars(self.shell)[name] = ours
+
+    def _wrapped_run_cell_async(self) -> Any:
+        original = self._run_cell_async
+
+        @functools.wraps(original)
+        async def run_cell_async(*args: Any, **kwargs: Any) -> Any:
+            cell = self._first_call()
+            if cell is None:
+                return await original(*args, **kwargs)
+            cell.began = True
+            coro = original(*args, **kwargs)
+            try:
+                result = await (coro if lpf.current() is not None else Driver(cell).drive(coro))
+            except Abandoned:
+                result = self._given_up(cell, args, kwargs)
+            return self._settled(cell, result)
+
+        return run_cell_async
+
+    def _first_call(self) -> Cell | None:
+        """Return the running cell if this is the call that runs it, not one that it makes."""
+        if threading.current_thread() is not threading.main_thread():
+            return None
+        cell = self.runner.current
+        return None if cell is None or cell.began else cell
+
+    def _settled(self, cell: Cell, result: Any) -> Any:
+        if isinstance(result.error_in_exec, Ending):
+            cell.ended_by_us = True
+            result.error_in_exec = cell.ending
+        cell.result = result
+        return result
+
+    def _given_up(self, cell: Cell, args: Any, kwargs: Any) -> Any:
+        """Return what IPython would have, had the cell come to its end."""
+        from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
+
+        raw = args[0] if args else kwargs.get("raw_cell", "")
+        info = ExecutionInfo(
+            raw,
+            kwargs.get("store_history", False),
+            kwargs.get("silent", False),
+            kwargs.get("shell_futures", True),
+            kwargs.get("cell_id"),
+        )
+        result = ExecutionResult(info)
+        cell.abandon()
+        count = cell.job.execution_count
+        if count is not None:
+            self.shell.execution_count = max(self.shell.execution_count, count + 1)
+        result.execution_count = count
+        result.error_in_exec = cell.ending
+        cell.ended_by_us = True
+        self.shell.showtraceback((type(cell.ending), cell.ending, None))
+        return result
+
+    def _wrapped_showtraceback(self) -> Any:
+        original = self._showtraceback
+
+        @functools.wraps(original)
+        def showtraceback(exc_tuple: Any = None, *args: Any, **kwargs: Any) -> Any:
+            value = exc_tuple[1] if exc_tuple is not None else sys.exc_info()[1]
+            if isinstance(value, Ending):
+                exc_tuple = (type(value.outcome), value.outcome, None)
+            return original(exc_tuple, *args, **kwargs)
+
+        return showtraceback
+
+
+def cell_limit(code: str, metadata: dict[str, Any], default: float | None) -> Limit | None:
+    """Return a cell's time limit: by its header, else its metadata or a tag, else the default."""
+    found = limit_of(code)
+    if found is not None:
+        return found
+    seconds = _from_metadata(metadata)
+    if seconds is None:
+        seconds = default
+    return None if seconds is None else Limit(seconds)
+
+
+def _from_metadata(metadata: dict[str, Any]) -> float | None:
+    """Return the seconds of ``{"lpf:timeout": "30s"}`` or of a tag ``lpf:timeout=30s``."""
+    tags = metadata.get("tags") or []
+    texts = [metadata.get("lpf:timeout"), *(t.removeprefix(_TAG) for t in tags if _tagged(t))]
+    for text in texts:
+        if text is None:
+            continue
+        try:
+            return durations.parse(str(text))
+        except ValueError as error:
+            print(f"lpf:timeout is left aside: {error}", file=sys.stderr)
+    return None
+
+
+def _tagged(tag: Any) -> bool:
+    return isinstance(tag, str) and tag.startswith(_TAG)

@@ -1,0 +1,241 @@
+"""The state of the process that belongs to a cell while it runs, swapped when it is paused.
+
+Each item below is a thing that a running cell has borrowed or replaced. Left as it is when the
+cell is paused, it breaks what runs next; each was a real failure. An item is asked for what it
+holds (`get`), told to hold something else (`put`), and says what stays when a cell that was paused
+has ended (`settle`: by default what was there before it was resumed, since the cell restored what
+it had found at its beginning, which may be long ago). Main thread only.
+"""
+
+from __future__ import annotations
+
+import builtins
+import getpass
+import signal
+import sys
+import warnings
+from typing import Any
+
+__all__ = ["Item", "State", "Swap", "items"]
+
+State = list[Any]
+_ABSENT = object()
+
+
+class Item:
+    """One piece of state; `get` and `put` are inverse."""
+
+    def get(self) -> Any:
+        raise NotImplementedError
+
+    def put(self, value: Any) -> None:
+        raise NotImplementedError
+
+    def settle(self, mine: Any, outside: Any) -> None:
+        """The cell has ended and left *mine*; *outside* was there when it was resumed."""
+        if mine is not outside:
+            self.put(outside)
+
+
+class Attribute(Item):
+    """An attribute of a lasting object; absent is a value too."""
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self.owner, self.name = owner, name
+
+    def get(self) -> Any:
+        return getattr(self.owner, self.name, _ABSENT)
+
+    def put(self, value: Any) -> None:
+        if value is not _ABSENT:
+            setattr(self.owner, self.name, value)
+
+
+class Kept(Attribute):
+    """An attribute of which the cell that ended last has the say."""
+
+    def settle(self, mine: Any, outside: Any) -> None:
+        pass
+
+
+class SigintHandler(Item):
+    """Who gets an interrupt. With the default one left at idle, the next would kill the kernel."""
+
+    def get(self) -> Any:
+        return signal.getsignal(signal.SIGINT)
+
+    def put(self, value: Any) -> None:
+        if value is not None:  # Not installed from Python: cannot be put back.
+            signal.signal(signal.SIGINT, value)
+
+
+class StreamWrite(Item):
+    """The shell's own ``write`` on an output stream, there to keep a copy for the history."""
+
+    def __init__(self, stream: Any) -> None:
+        self.own = vars(stream)
+
+    def get(self) -> Any:
+        return self.own.get("write", _ABSENT)
+
+    def put(self, value: Any) -> None:
+        if value is _ABSENT:
+            self.own.pop("write", None)
+        else:
+            self.own["write"] = value
+
+
+class ExecutionCount(Attribute):
+    """The shell's prompt number: the cell's own while it runs, and never given out twice."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell, "execution_count")
+
+    def settle(self, mine: Any, outside: Any) -> None:
+        self.put(max(mine, outside))
+
+
+class Figures(Item):
+    """matplotlib's open figures: what another cell ends with would be shown and closed there."""
+
+    def get(self) -> Any:
+        manager = self._manager()
+        return None if manager is None else (type(manager.figs)(manager.figs), _inline())
+
+    def put(self, value: Any) -> None:
+        manager = self._manager()
+        if manager is None:
+            return
+        figures, (to_draw, called) = value if value is not None else ((), ([], False))
+        manager.figs.clear()
+        manager.figs.update(figures)
+        show = getattr(_backend(), "show", None)
+        if show is not None:
+            show._to_draw, show._draw_called = to_draw, called
+
+    def settle(self, mine: Any, outside: Any) -> None:
+        manager = self._manager()
+        if manager is not None and outside is not None:
+            # Those that were open outside come first: the cell's newest stays the current one.
+            left = dict(manager.figs)
+            manager.figs.clear()
+            manager.figs.update(outside[0])
+            manager.figs.update(left)
+
+    @staticmethod
+    def _manager() -> Any:
+        helpers = sys.modules.get("matplotlib._pylab_helpers")
+        return getattr(helpers, "Gcf", None)
+
+
+def _backend() -> Any:
+    return sys.modules.get("matplotlib_inline.backend_inline")
+
+
+def _inline() -> tuple[Any, Any]:
+    show = getattr(_backend(), "show", None)
+    return getattr(show, "_to_draw", []), getattr(show, "_draw_called", False)
+
+
+class WarningFilters(Item):
+    """The list that a ``catch_warnings`` block replaces, and how warnings are shown in it."""
+
+    _names = ("filters", "showwarning", "_showwarnmsg_impl")
+
+    def get(self) -> Any:
+        return tuple(getattr(warnings, name, _ABSENT) for name in self._names)
+
+    def put(self, value: Any) -> None:
+        for name, each in zip(self._names, value, strict=True):
+            if each is not _ABSENT:
+                setattr(warnings, name, each)
+        mutated = getattr(warnings, "_filters_mutated", None) or getattr(
+            warnings, "_filters_mutated_lock_held", None
+        )
+        if mutated is not None and not hasattr(warnings, "_lock"):
+            mutated()
+
+    def settle(self, mine: Any, outside: Any) -> None:
+        pass  # A block that ended put its own back; simplefilter is meant to last.
+
+
+class MainModule(Item):
+    """``__main__``, which ``%run`` replaces."""
+
+    def get(self) -> Any:
+        return sys.modules.get("__main__")
+
+    def put(self, value: Any) -> None:
+        if value is not None:
+            sys.modules["__main__"] = value
+
+
+class RunningLoop(Item):
+    """The event loop that counts as running: a cell's own, in a terminal, not the prompt's."""
+
+    def get(self) -> Any:
+        import asyncio
+
+        return asyncio._get_running_loop()
+
+    def put(self, value: Any) -> None:
+        import asyncio
+
+        asyncio._set_running_loop(value)
+
+
+def items(shell: Any, streams: list[Any], kernel: Any = None) -> list[Item]:
+    """Return the items for a shell; *streams* are those that its ``write`` copies are put on."""
+    hook, display, trap = shell.displayhook, shell.display_pub, shell.display_trap
+    found: list[Item] = [
+        SigintHandler(),
+        *(StreamWrite(stream) for stream in streams),
+        *(
+            Attribute(sys, name)
+            for name in ("stdout", "stderr", "displayhook", "excepthook", "argv")
+        ),
+        MainModule(),
+        Attribute(shell, "display_pub"),
+        Attribute(builtins, "input"),
+        Attribute(getpass, "getpass"),
+        ExecutionCount(shell),
+        Attribute(trap, "_nested_level"),
+        Attribute(trap, "old_hook"),
+        Attribute(hook, "exec_result"),
+        Attribute(hook, "_is_active"),
+        Attribute(display, "_is_publishing"),
+        Attribute(shell, "showing_traceback"),
+        Kept(shell, "_last_traceback"),
+        WarningFilters(),
+        Figures(),
+    ]
+    if kernel is not None:
+        found += [
+            Attribute(hook, "msg"),
+            Attribute(shell.payload_manager, "_payload"),
+            *(Attribute(kernel, n) for n in ("_allow_stdin", "_sys_raw_input", "_save_getpass")),
+        ]
+    else:
+        found.append(RunningLoop())
+    return found
+
+
+class Swap:
+    """All the items of one shell, taken and put back together. Main thread."""
+
+    def __init__(self, items: list[Item]) -> None:
+        self.items = items
+
+    def take(self) -> State:
+        """Return what the items hold now."""
+        return [item.get() for item in self.items]
+
+    def load(self, state: State) -> None:
+        """Put back what `take` returned."""
+        for item, value in zip(self.items, state, strict=True):
+            item.put(value)
+
+    def settle(self, outside: State) -> None:
+        """Let what was there before a resumed cell's last stretch take over, where it should."""
+        for item, value in zip(self.items, outside, strict=True):
+            item.settle(item.get(), value)
