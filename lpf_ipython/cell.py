@@ -185,8 +185,7 @@ class Cell:
 
     def park(self, reason: str) -> None:
         """Take the cell's state away and let its runner go on with others."""
-        self.mine = self.swap.take()
-        self.swap.load(self.outside)
+        self.mine = self.swap.leave(self.outside)
         self.resumed = asyncio.get_running_loop().create_future()
         self.parked(self, reason)
 
@@ -203,7 +202,7 @@ class Cell:
     def nudge(self) -> None:
         """Between two steps: obey the order that stands. From the event loop."""
         order, driver = self._order, self.drivers[-1] if self.drivers else None
-        if order is None or driver is None or driver.in_step:
+        if order is None or driver is None or not driver.waits:
             return
         if order.kind == "pause":
             if not self.is_parked:
@@ -215,7 +214,7 @@ class Cell:
     def abandon(self) -> None:
         """Put everything back that the cell, which will not run again, has borrowed."""
         if self.mine is None:
-            self.swap.load(self.outside)
+            self.swap.leave(self.outside)
 
     def final_state(self) -> str:
         """The state of its job, now that it is over."""
@@ -235,6 +234,7 @@ class Driver:
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.in_step = False
+        self.waits = False
         self.task: asyncio.Task[Any] | None = None
         self._woken = False
 
@@ -387,9 +387,11 @@ class Driver:
     def _suspended(self, awaitable: Any) -> Generator[Any, Any, None]:
         self._woken = False
         timer = self._arm()
+        self.waits = True
         try:
             yield awaitable
         finally:
+            self.waits = False
             if timer is not None:
                 timer.cancel()
 

@@ -129,7 +129,13 @@ class KernelRunner:
     ) -> None:
         task = self.loop.create_task(coro, context=context)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._task_over)
+
+    def _task_over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        problem = None if task.cancelled() else task.exception()
+        if problem is not None:
+            self.kernel.log.error("lpf: a cell's task failed", exc_info=problem)
 
     async def _serve(self, request: Request, blockers: list[Request]) -> None:
         if request.late:
@@ -248,6 +254,9 @@ class KernelRunner:
     def _parked(self, request: Request, cell: Cell, reason: str) -> None:
         job = cell.job
         self.current = None
+        # Before IPython 9.8 the number is counted up at a cell's end.
+        if job.execution_count is not None:
+            self.shell.execution_count = max(self.shell.execution_count, job.execution_count + 1)
         self.jobs.change(job, "paused", reason)
         if reason in _ANNOUNCED:
             self._announce(request, job)

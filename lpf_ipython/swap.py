@@ -2,7 +2,8 @@
 
 Each item below is a thing that a running cell has borrowed or replaced. Left as it is when the
 cell is paused, it breaks what runs next; each was a real failure. An item is asked for what it
-holds (`get`), told to hold something else (`put`), and says what stays when a cell that was paused
+holds (`get`), told to hold something else (`put`), and says what stays when the
+cell is parked (`leave`) and when a cell that was paused
 has ended (`settle`: by default what was there before it was resumed, since the cell restored what
 it had found at its beginning, which may be long ago). Main thread only.
 """
@@ -30,6 +31,10 @@ class Item:
 
     def put(self, value: Any) -> None:
         raise NotImplementedError
+
+    def leave(self, mine: Any, outside: Any) -> None:
+        """The cell is parked and takes *mine* along; *outside* was there when it began."""
+        self.put(outside)
 
     def settle(self, mine: Any, outside: Any) -> None:
         """The cell has ended and left *mine*; *outside* was there when it was resumed."""
@@ -90,6 +95,9 @@ class ExecutionCount(Attribute):
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell, "execution_count")
+
+    def leave(self, mine: Any, outside: Any) -> None:
+        self.put(max(mine, outside))
 
     def settle(self, mine: Any, outside: Any) -> None:
         self.put(max(mine, outside))
@@ -234,6 +242,13 @@ class Swap:
         """Put back what `take` returned."""
         for item, value in zip(self.items, state, strict=True):
             item.put(value)
+
+    def leave(self, outside: State) -> State:
+        """Take the items for a cell that is parked, and put back what was there before it."""
+        mine = self.take()
+        for item, ours, value in zip(self.items, mine, outside, strict=True):
+            item.leave(ours, value)
+        return mine
 
     def settle(self, outside: State) -> None:
         """Let what was there before a resumed cell's last stretch take over, where it should."""
