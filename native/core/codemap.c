@@ -5,25 +5,43 @@
  * code of this library or of a host language, which have their own safe points.  So a program
  * counter may be left if it lies
  *   - in an executable segment of a shared object that is not on the list of refusals, or
- *   - in one of the C library's leaf functions (memory, strings) or plain system calls.
+ *   - in one of the C library's leaf functions (memory, strings) or plain system calls, called from
+ *     such an object.  The same leaves are used by realloc, stdio and getaddrinfo while they hold
+ *     their locks, so the callers are looked at as well.
  * Everything unknown, code loaded since the last refresh included, may not be left; the tick is
  * tried again, so that a function which only passes through such code is left shortly after.
  *
  * Invariant: the handler reads one immutable table through an atomic pointer.  A table that has
  * been replaced is never freed, since a handler on another thread may still be reading it; there is
  * one for each time that objects were loaded or unloaded between two launches.
+ *
+ * A statically linked program is one object, allocator and all: nothing in it may be left, unless
+ * lpf_allow_library says otherwise.
+ *
+ * What is not seen: code of the program that the C library calls back while it holds a lock
+ * (a constructor under dlopen, a callback of dl_iterate_phdr, a handler of another signal that came
+ * in the middle of malloc).  lpf_enter is made for these.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
+#include <gnu/lib-names.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unwind.h>
 
 #include "internal.h"
 
+enum kind {
+    REFUSE,
+    LEAVE,
+    LEAF, /* As its caller. */
+};
+
 struct range {
     uintptr_t start, end;
-    bool leave;
+    enum kind kind;
 };
 
 struct table {
@@ -47,7 +65,8 @@ static const char *const refused[] = {
 };
 
 /* Functions of the C library that hold nothing: they compute on their arguments, or wait in one
- * system call.  The vector versions that memcpy and its like resolve to are found through dlsym. */
+ * system call, or call one that does.  The vector versions that memcpy and its like resolve to are
+ * found through dlsym. */
 static const char *const leaves[] = {
     "memcpy",  "memmove",    "memset",      "memcmp",
     "memchr",  "memrchr",    "memmem",      "rawmemchr",
@@ -64,6 +83,7 @@ static const char *const leaves[] = {
     "pselect", "epoll_wait", "nanosleep",   "clock_nanosleep",
     "pause",   "waitpid",    "waitid",      "wait4",
     "flock",   "syscall",    "sched_yield", "clock_gettime",
+    "sleep",   "usleep",
 };
 
 static struct {
@@ -75,6 +95,10 @@ static unsigned rule_version;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(struct table *) current_table;
 
+#define REFUSED_ADDRESSES 8
+static uintptr_t refused_addresses[REFUSED_ADDRESSES]; /* Whatever object they lie in. */
+static size_t refused_address_count;
+
 /* libgcc's: the frame description entry that covers an address. */
 struct dwarf_eh_bases {
     void *tbase;
@@ -83,31 +107,75 @@ struct dwarf_eh_bases {
 };
 extern const void *_Unwind_Find_FDE(void *pc, struct dwarf_eh_bases *bases);
 
-static bool may_leave_object(const char *name, uintptr_t base)
+/* The loader gives the program itself no name. */
+static const char *name_of(const struct dl_phdr_info *info)
 {
+    static char program[4096];
+    if (*info->dlpi_name != '\0') {
+        return info->dlpi_name;
+    }
+    if (*program == '\0') {
+        ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+        program[length > 0 ? length : 0] = '\0';
+    }
+    return program;
+}
+
+static bool contains(const struct dl_phdr_info *info, uintptr_t address)
+{
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        if (segment->p_type == PT_LOAD && address >= start && address < start + segment->p_memsz) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Wherever the allocator in use lies, an object that replaces the C library's included. */
+static bool holds_refused_address(const struct dl_phdr_info *info)
+{
+    void *allocator = dlsym(RTLD_DEFAULT, "malloc");
+    if (contains(info, allocator != NULL ? (uintptr_t)allocator : (uintptr_t)&malloc)) {
+        return true;
+    }
+    for (size_t i = 0; i < refused_address_count; i++) {
+        if (contains(info, refused_addresses[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool may_leave_object(const struct dl_phdr_info *info)
+{
+    const char *name = name_of(info);
     for (size_t i = rule_count; i-- > 0;) { /* The latest rule wins. */
         if (strstr(name, rules[i].text) != NULL) {
             return rules[i].allow;
         }
     }
+    if (holds_refused_address(info)) {
+        return false;
+    }
+    bool program = *info->dlpi_name == '\0';
     const char *file = strrchr(name, '/');
     file = file != NULL ? file + 1 : name;
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    for (size_t i = 0; i < sizeof refused / sizeof *refused && !program; i++) {
         if (strstr(file, refused[i]) != NULL) {
             return false;
         }
     }
-    /* Our own object, unless it is the program itself: then the user's code lies there too, and
-     * `busy` protects ours. */
-    Dl_info here;
-    bool ours = dladdr((void *)&may_leave_object, &here) && (uintptr_t)here.dli_fbase == base;
-    return !ours || *name == '\0';
+    /* Not our own object, unless it is the program itself: then the user's code lies there too, and
+     * `busy` and `in_handler` protect ours. */
+    return program || !contains(info, (uintptr_t)&may_leave_object);
 }
 
-static void add_range(struct table *table, uintptr_t start, uintptr_t end, bool leave)
+static void add_range(struct table *table, uintptr_t start, uintptr_t end, enum kind kind)
 {
     if (table->count < table->capacity && start < end) {
-        table->ranges[table->count++] = (struct range){start, end, leave};
+        table->ranges[table->count++] = (struct range){start, end, kind};
     }
 }
 
@@ -125,12 +193,12 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *data)
     table->adds = info->dlpi_adds;
     table->subs = info->dlpi_subs;
     uintptr_t base = info->dlpi_addr;
-    bool leave = may_leave_object(info->dlpi_name, base);
+    enum kind kind = may_leave_object(info) ? LEAVE : REFUSE;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X)) {
             uintptr_t start = base + segment->p_vaddr;
-            add_range(table, start, start + segment->p_memsz, leave);
+            add_range(table, start, start + segment->p_memsz, kind);
         }
     }
     return 0;
@@ -138,9 +206,8 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *data)
 
 /* The extent of a function from its unwind entry, which local symbols have too.  GCC and clang
  * encode both fields in four bytes, the first relative to itself; anything else is left out. */
-static void add_leaf(struct table *table, const char *name)
+static void add_leaf(struct table *table, void *address)
 {
-    void *address = dlsym(RTLD_DEFAULT, name);
     struct dwarf_eh_bases bases;
     const char *entry = address != NULL ? _Unwind_Find_FDE(address, &bases) : NULL;
     if (entry == NULL) {
@@ -152,8 +219,21 @@ static void add_leaf(struct table *table, const char *name)
     memcpy(&length, entry + 12, sizeof length);
     uintptr_t begin = (uintptr_t)(entry + 8) + (uintptr_t)(intptr_t)start;
     if (begin == (uintptr_t)bases.func && length < 65536) {
-        add_range(table, begin, begin + length, true);
+        add_range(table, begin, begin + length, LEAF);
     }
+}
+
+/* From the C library itself: what another object puts in place of its functions is not known. */
+static void add_leaves(struct table *table)
+{
+    void *library = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+    if (library == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {
+        add_leaf(table, dlsym(library, leaves[i]));
+    }
+    dlclose(library);
 }
 
 static int by_start(const void *left, const void *right)
@@ -164,10 +244,9 @@ static int by_start(const void *left, const void *right)
 
 static struct table *make_table(void)
 {
-    size_t leaf_count = sizeof leaves / sizeof *leaves;
     size_t segments = 0;
     dl_iterate_phdr(count_segments, &segments);
-    size_t capacity = segments + leaf_count + 64;
+    size_t capacity = segments + sizeof leaves / sizeof *leaves + 64;
     struct table *table = malloc(sizeof *table + capacity * sizeof *table->ranges);
     if (table == NULL) {
         return NULL;
@@ -176,9 +255,7 @@ static struct table *make_table(void)
     table->capacity = capacity;
     table->rules = rule_version;
     dl_iterate_phdr(add_object, table);
-    for (size_t i = 0; i < leaf_count; i++) {
-        add_leaf(table, leaves[i]);
-    }
+    add_leaves(table);
     qsort(table->ranges, table->count, sizeof *table->ranges, by_start);
     return table;
 }
@@ -192,14 +269,29 @@ static int read_counters(struct dl_phdr_info *info, size_t size, void *data)
     return 1; /* The same for every object: one is enough. */
 }
 
-void lpf__codemap_refresh(void)
+static _Unwind_Reason_Code stop_at_once(struct _Unwind_Context *context, void *data)
+{
+    (void)context;
+    (void)data;
+    return _URC_NORMAL_STOP;
+}
+
+static bool is_stale(const struct table *table)
 {
     unsigned long long counters[2] = {0, 0};
     dl_iterate_phdr(read_counters, counters);
+    return table == NULL || table->adds != counters[0] || table->subs != counters[1] ||
+           table->rules != rule_version;
+}
+
+void lpf__codemap_refresh(void)
+{
     pthread_mutex_lock(&lock);
     struct table *table = atomic_load(&current_table);
-    if (table == NULL || table->adds != counters[0] || table->subs != counters[1] ||
-        table->rules != rule_version) {
+    if (table == NULL) { /* Unwinders prepare themselves at the first use. */
+        _Unwind_Backtrace(stop_at_once, NULL);
+    }
+    if (is_stale(table)) {
         struct table *fresh = make_table();
         if (fresh != NULL) {
             atomic_store(&current_table, fresh);
@@ -208,13 +300,19 @@ void lpf__codemap_refresh(void)
     pthread_mutex_unlock(&lock);
 }
 
+void lpf__codemap_forked(void)
+{
+    /* Another thread of the parent may have held it. */
+    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+}
+
 /* Leaves of the C library lie inside its refused segment: the innermost range decides, and that is
  * the last one that starts at or before the address and contains it. */
-bool lpf__codemap_may_leave(uintptr_t pc)
+static enum kind kind_at(uintptr_t pc)
 {
     const struct table *table = atomic_load(&current_table);
     if (table == NULL) {
-        return false;
+        return REFUSE;
     }
     size_t low = 0, high = table->count;
     while (low < high) {
@@ -227,10 +325,63 @@ bool lpf__codemap_may_leave(uintptr_t pc)
     }
     while (low-- > 0) {
         if (pc < table->ranges[low].end) {
-            return table->ranges[low].leave;
+            return table->ranges[low].kind;
         }
     }
-    return false;
+    return REFUSE;
+}
+
+/* The way from the signal handler out to the caller of the leaf that was interrupted. */
+struct walk {
+    uintptr_t interrupted;
+    bool arrived;
+    unsigned frames;
+    enum kind caller;
+};
+
+#define MOST_FRAMES 64
+
+static _Unwind_Reason_Code look_at_frame(struct _Unwind_Context *context, void *data)
+{
+    struct walk *walk = data;
+    int exact = 0; /* Not behind a call, but at an interrupted instruction. */
+    uintptr_t pc = _Unwind_GetIPInfo(context, &exact);
+    if (++walk->frames > MOST_FRAMES) {
+        return _URC_NORMAL_STOP;
+    }
+    if (!walk->arrived) {
+        walk->arrived = pc == walk->interrupted;
+        return _URC_NO_REASON;
+    }
+    walk->caller = kind_at(exact ? pc : pc - 1);
+    return walk->caller == LEAF ? _URC_NO_REASON : _URC_NORMAL_STOP;
+}
+
+/* A leaf holds no lock that unwinding takes: current C libraries find unwind tables without one,
+ * older ones take the loader's, and its holders do not wait for anybody. */
+static bool may_leave_leaf(uintptr_t pc)
+{
+    int saved_errno = errno;
+    struct walk walk = {pc, false, 0, REFUSE};
+    _Unwind_Backtrace(look_at_frame, &walk);
+    errno = saved_errno;
+    return walk.caller == LEAVE;
+}
+
+bool lpf__codemap_may_leave(uintptr_t pc)
+{
+    enum kind kind = kind_at(pc);
+    return kind == LEAF ? may_leave_leaf(pc) : kind == LEAVE;
+}
+
+void lpf__codemap_refuse(const void *address)
+{
+    pthread_mutex_lock(&lock);
+    if (refused_address_count < REFUSED_ADDRESSES) {
+        refused_addresses[refused_address_count++] = (uintptr_t)address;
+        rule_version++;
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 int lpf_allow_library(const char *name_part, int allow)

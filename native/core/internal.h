@@ -20,23 +20,26 @@
 
 #include "context.h"
 #include "lpf.h"
+#include "sanitize.h"
 
 #define LPF__MICROSECOND UINT64_C(1000)
 #define LPF__MILLISECOND UINT64_C(1000000)
 
-/* A tick that falls where the function may not be left is tried again after this long. */
+/* A tick that falls where the function may not be left is tried again after this long; after many
+ * such in a row (a thread that waits in pthread_cond_wait, say) less and less often. */
 #define LPF__RETRY (50 * LPF__MICROSECOND)
+#define LPF__RETRY_SLOWEST (2 * LPF__MILLISECOND)
 
 /* ---- stack.c ------------------------------------------------------------------------------ */
 
 /* Lies at the very top of its own mapping, so that a pooled stack costs no other memory.
  *
  *   low                                                                       high
- *   | guard page | C stack, growing down ... | reserve (host's) | struct lpf__stack |
+ *   | guard | C stack, growing down ... | reserve (host's) | struct lpf__stack |
  */
 struct lpf__stack {
     struct lpf__stack *next; /* In the pool. */
-    char *low;               /* Start of the mapping: the guard page. */
+    char *low;               /* Start of the mapping: the guard. */
     char *reserve;           /* LPF__RESERVE bytes that the host may use as it likes. */
     size_t mapped;
 };
@@ -52,20 +55,22 @@ size_t lpf__stack_size(void);
 struct lpf__stack *lpf__stack_take(struct lpf__pool *pool);
 void lpf__stack_give(struct lpf__pool *pool, struct lpf__stack *stack);
 void lpf__pool_clear(struct lpf__pool *pool);
-/* Is this address in the guard page of the stack? */
+/* The lowest address that may be used. */
+char *lpf__stack_bottom(const struct lpf__stack *stack);
+/* Is this address in the guard of the stack? */
 bool lpf__stack_overflowed(const struct lpf__stack *stack, const void *address);
 
 /* ---- timer.c ------------------------------------------------------------------------------ */
 
 struct lpf__timer {
-    timer_t id;
+    int id; /* The kernel's. */
     bool exists;
     /* Absolute time of the tick that is under way, LPF_FOREVER if none.  Written by the handler. */
     volatile uint64_t armed;
 };
 
-uint64_t lpf__now(void);                                      /* CLOCK_MONOTONIC, ns. */
-int lpf__timer_create(struct lpf__timer *timer);              /* For the calling thread. */
+uint64_t lpf__now(void);                         /* CLOCK_MONOTONIC, ns. */
+int lpf__timer_create(struct lpf__timer *timer); /* For the calling thread; a.-s.-safe. */
 void lpf__timer_arm(struct lpf__timer *timer, uint64_t when); /* Async-signal-safe. */
 void lpf__timer_delete(struct lpf__timer *timer);
 
@@ -118,6 +123,8 @@ struct lpf {
     lpf_t *callee;        /* The function it launched or resumed and now waits for. */
     lpf_t *leaf;          /* While PAUSED: the function that was current; may be itself. */
 
+    struct lpf__fiber fiber;        /* The sanitizer's view of `context`, */
+    struct lpf__fiber caller_fiber; /* and of `caller_context`. */
     struct lpf__thread *thread;
     struct lpf__stack *stack;
     const struct lpf__host *host; /* NULL: plain native code. */
@@ -129,13 +136,13 @@ struct lpf {
     uint64_t left;     /* While HELD: what remained of its limit. */
     struct lpf__limit *limits;
     _Atomic int state;
-    _Atomic int request; /* enum lpf__request, set from any thread. */
-    int uninterruptible; /* Depth of lpf_enter. */
-    int saved_errno;
-    bool keeps_mask;      /* The signal mask is switched too. */
-    bool left_for_outer;  /* Paused only so that an outer function can be left. */
-    sigset_t mask;        /* While PAUSED and keeps_mask. */
-    sigset_t caller_mask; /* While RUNNING and keeps_mask. */
+    _Atomic int request;              /* enum lpf__request, set from any thread. */
+    int uninterruptible;              /* Depth of lpf_enter. */
+    volatile sig_atomic_t in_handler; /* The handler was left on its stack, and will go on. */
+    bool keeps_mask;                  /* The signal mask is switched too. */
+    bool left_for_outer;              /* Paused only so that an outer function can be left. */
+    sigset_t mask;                    /* While PAUSED and keeps_mask. */
+    sigset_t caller_mask;             /* While RUNNING and keeps_mask. */
 
     struct lpf__moment started; /* Start of the present slice. */
     uint64_t cycles;            /* Sum of the slices that ended: wall-clock time, */
@@ -158,17 +165,17 @@ enum lpf__request {
 struct lpf__thread {
     volatile sig_atomic_t busy;
     volatile sig_atomic_t missed;
-    volatile sig_atomic_t pending;  /* Came due inside an uninterruptible section. */
-    volatile sig_atomic_t external; /* A signal from outside found nothing to pause. */
+    volatile sig_atomic_t pending; /* Came due inside an uninterruptible section. */
     lpf_t *volatile current;
     lpf_t *volatile outermost;
     struct lpf__limit *limits; /* Of the thread's own stack. */
     int uninterruptible;       /* Depth of lpf_enter outside of every function. */
     struct lpf__timer timer;
     struct lpf__pool pool;
-    pthread_t handle;
+    pid_t tid;
     void *alternate_stack; /* Ours, or NULL if the thread had one already. */
     struct lpf__moment latest;
+    unsigned refusals;        /* Ticks in a row that fell where nothing may be left. */
     _Atomic unsigned handles; /* Functions whose `thread` this is. */
     _Atomic bool ended;       /* The kernel thread is gone. */
 };
@@ -190,7 +197,7 @@ void lpf__discard(lpf_t *c);                /* CANCELLED, with all that is held 
 void lpf__unbusy(struct lpf__thread *t);
 /* Sets the deadline of a running function or limit, and the timer if that is needed. */
 void lpf__set_deadline(struct lpf__thread *t, uint64_t *deadline, uint64_t when);
-void lpf__wake(struct lpf__thread *t); /* From any thread: have its handler run. */
+void lpf__wake(const struct lpf__thread *t); /* From any thread: have its handler run. */
 /* Where a function stands: the paused function that it is held in, or itself. */
 lpf_t *lpf__holder(lpf_t *c);
 
@@ -203,22 +210,32 @@ struct lpf__due {
 };
 struct lpf__due lpf__find_due(struct lpf__thread *t, uint64_t now);
 uint64_t lpf__nearest(const struct lpf__thread *t); /* Deadline that the timer must honour. */
+/* The same, of those that still lie ahead: what is due already is being dealt with. */
+uint64_t lpf__nearest_after(const struct lpf__thread *t, uint64_t now);
 
 int64_t lpf__cycles_to_ns(int64_t cycles);
 
 /* ---- preempt.c ---------------------------------------------------------------------------- */
 
-extern int lpf__signal; /* The number of the signal in use. */
-int lpf__preempt_install(bool restart_calls);
+extern int lpf__signal;                       /* The number of the signal in use. */
+int lpf__preempt_install(bool restart_calls); /* Called on the thread that hears of signals */
+int lpf__preempt_install_for(struct lpf__thread *home, bool restart_calls); /* from outside. */
 bool lpf__preempt_installed(void);
 void lpf__preempt_forget(struct lpf__thread *t); /* The thread ends. */
+void lpf__preempt_forked(
+    struct lpf__thread *t); /* In the child; NULL: not a user of this library. */
 /* The host's wish to hear of signals from outside when nothing runs. */
 extern void (*volatile lpf__external)(struct lpf__thread *t);
 
 /* ---- codemap.c ---------------------------------------------------------------------------- */
 
-void lpf__codemap_refresh(void);           /* Cheap when nothing was loaded or unloaded. */
-bool lpf__codemap_may_leave(uintptr_t pc); /* Async-signal-safe. */
+void lpf__codemap_refresh(void); /* Cheap when nothing was loaded or unloaded. */
+void lpf__codemap_forked(void);  /* In the child. */
+/* Refuses whatever object holds the address: a host language's interpreter, which may be the
+ * program itself. */
+void lpf__codemap_refuse(const void *address);
+/* May the code be left that the calling signal handler has interrupted at pc?  Async-signal-safe. */
+bool lpf__codemap_may_leave(uintptr_t pc);
 
 /* ---- overflow.c --------------------------------------------------------------------------- */
 

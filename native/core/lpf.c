@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -59,6 +60,11 @@ static pthread_key_t thread_key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static bool once_succeeded;
 
+static pid_t own_tid(void)
+{
+    return (pid_t)syscall(SYS_gettid);
+}
+
 static void thread_unref(struct lpf__thread *t)
 {
     if (atomic_fetch_sub(&t->handles, 1) == 1) {
@@ -78,22 +84,52 @@ static void thread_ended(void *value)
     thread_unref(t);
 }
 
-/* The child of a fork has none of the parent's timers and only the forking thread. */
+/* Reads the CPU clock anew whatever the age of the last reading. */
+static struct lpf__moment exact_moment(struct lpf__thread *t)
+{
+    t->latest.cpu_cycles = lpf__cycles() - LPF__CPU_STALE - 1;
+    return moment_now(t);
+}
+
+/* The CPU clock of a thread starts at zero in the child of a fork: the slices end before it, and
+ * start anew behind it. */
+static void before_fork(void)
+{
+    if (lpf__self != NULL) {
+        exact_moment(lpf__self);
+    }
+}
+
+static void move_slices(struct lpf__thread *t)
+{
+    struct lpf__moment before = t->latest;
+    struct lpf__moment after = exact_moment(t);
+    for (lpf_t *c = t->current; c != NULL; c = c->caller) {
+        end_slice(c, before);
+        c->started = after;
+    }
+}
+
+/* The child has none of the parent's timers and only the forking thread. */
 static void after_fork(void)
 {
     struct lpf__thread *t = lpf__self;
+    if (t != NULL) {
+        t->tid = own_tid();
+    }
+    lpf__codemap_forked();
+    lpf__preempt_forked(t);
     if (t == NULL) {
         return;
     }
-    t->handle = pthread_self();
+    move_slices(t);
     t->timer.armed = LPF_FOREVER;
-    if (!t->timer.exists) {
-        return;
-    }
-    t->timer.exists = false;
-    uint64_t nearest = lpf__nearest(t);
-    if (nearest != LPF_FOREVER && lpf__timer_create(&t->timer) == LPF_OK) {
-        lpf__timer_arm(&t->timer, nearest);
+    if (t->timer.exists) {
+        t->timer.exists = false;
+        uint64_t nearest = lpf__nearest(t);
+        if (lpf__timer_create(&t->timer) == LPF_OK && nearest != LPF_FOREVER) {
+            lpf__timer_arm(&t->timer, nearest);
+        }
     }
 }
 
@@ -102,7 +138,7 @@ static void initialize(void)
     first_cycles = lpf__cycles();
     first_ns = lpf__now();
     once_succeeded = pthread_key_create(&thread_key, thread_ended) == 0 &&
-                     pthread_atfork(NULL, NULL, after_fork) == 0;
+                     pthread_atfork(before_fork, NULL, after_fork) == 0;
 }
 
 struct lpf__thread *lpf__thread_get(void)
@@ -120,17 +156,19 @@ struct lpf__thread *lpf__thread_get(void)
         return NULL;
     }
     t->timer.armed = LPF_FOREVER;
-    t->handle = pthread_self();
+    t->tid = own_tid();
     atomic_init(&t->handles, 1); /* The thread's own. */
     lpf__overflow_install(t);
     lpf__self = t;
     return t;
 }
 
-void lpf__wake(struct lpf__thread *t)
+/* By number, not by pthread_t: the thread may end between the look and the call, and then nothing
+ * must happen but a signal that the handler has no use for. */
+void lpf__wake(const struct lpf__thread *t)
 {
     if (!atomic_load(&t->ended)) {
-        pthread_kill(t->handle, lpf__signal);
+        syscall(SYS_tgkill, getpid(), t->tid, lpf__signal);
     }
 }
 
@@ -163,26 +201,32 @@ static uint64_t remaining(uint64_t deadline, uint64_t now)
     return deadline == LPF_FOREVER ? LPF_FOREVER : deadline > now ? deadline - now : 1;
 }
 
-static uint64_t nearest_limit(const struct lpf__limit *limit, uint64_t nearest)
+static uint64_t nearer(uint64_t deadline, uint64_t nearest, uint64_t now)
+{
+    return deadline > now && deadline < nearest ? deadline : nearest;
+}
+
+static uint64_t nearest_limit(const struct lpf__limit *limit, uint64_t nearest, uint64_t now)
 {
     for (; limit != NULL; limit = limit->outer) {
-        if (limit->deadline < nearest) {
-            nearest = limit->deadline;
-        }
+        nearest = nearer(limit->deadline, nearest, now);
+    }
+    return nearest;
+}
+
+uint64_t lpf__nearest_after(const struct lpf__thread *t, uint64_t now)
+{
+    uint64_t nearest = nearest_limit(t->limits, LPF_FOREVER, now);
+    for (const lpf_t *c = t->outermost; c != NULL; c = c->callee) {
+        nearest = nearer(c->deadline, nearest, now);
+        nearest = nearest_limit(c->limits, nearest, now);
     }
     return nearest;
 }
 
 uint64_t lpf__nearest(const struct lpf__thread *t)
 {
-    uint64_t nearest = nearest_limit(t->limits, LPF_FOREVER);
-    for (const lpf_t *c = t->outermost; c != NULL; c = c->callee) {
-        if (c->deadline < nearest) {
-            nearest = c->deadline;
-        }
-        nearest = nearest_limit(c->limits, nearest);
-    }
-    return nearest;
+    return lpf__nearest_after(t, 0);
 }
 
 void lpf__set_deadline(struct lpf__thread *t, uint64_t *deadline, uint64_t when)
@@ -254,11 +298,19 @@ static void take_from_list(struct lpf__thread *t, lpf_t *c)
     }
 }
 
+static void switch_to(void **save, struct lpf__fiber *mine, void *to, struct lpf__fiber *other)
+{
+    lpf__fiber_leaving(mine, other);
+    lpf__switch(save, to);
+    lpf__fiber_landed(mine, other);
+}
+
 /* The whole life of a function on its own stack; the last switch never comes back. */
 static void start(void *self)
 {
     lpf_t *c = self;
     struct lpf__thread *t = c->thread;
+    lpf__fiber_landed(&c->fiber, &c->caller_fiber);
     lpf__unbusy(t);
     c->function(c->argument);
 
@@ -266,9 +318,14 @@ static void start(void *self)
     end_slice(c, moment_now(t));
     take_from_list(t, c);
     c->state = LPF_FINISHED;
+    if (c->uninterruptible > 0 && t->pending) { /* It forgot lpf_leave. */
+        t->pending = 0;
+        t->missed = 1;
+    }
     if (c->keeps_mask) {
         pthread_sigmask(SIG_SETMASK, &c->caller_mask, NULL);
     }
+    lpf__fiber_last(&c->caller_fiber);
     lpf__switch(&c->context, c->caller_context);
     __builtin_unreachable(); /* A FINISHED function is never switched to. */
 }
@@ -291,6 +348,7 @@ int lpf__prepare(lpf_t *c, void (*f)(void *), void *arg)
     c->state = LPF_READY;
     atomic_fetch_add(&t->handles, 1);
     c->context = lpf__make_context(c->stack->reserve, start, c);
+    lpf__fiber_new(&c->fiber, lpf__stack_bottom(c->stack), c->stack->reserve);
     return LPF_OK;
 }
 
@@ -302,19 +360,36 @@ int lpf__check_runnable(const lpf_t *c)
     return c->state == LPF_READY || c->state == LPF_PAUSED ? LPF_OK : LPF_ESTATE;
 }
 
+/* Threads are often made with every signal blocked. */
+static void unblock_signal(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, lpf__signal);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int lpf__limit_ready(struct lpf__thread *t, uint64_t limit_ns)
 {
     if (limit_ns == LPF_FOREVER || t->timer.exists) {
         return LPF_OK;
     }
-    int status = lpf__preempt_install(true);
-    return status != LPF_OK ? status : lpf__timer_create(&t->timer);
+    int status = lpf__preempt_install_for(t, true);
+    if (status == LPF_OK) {
+        status = lpf__timer_create(&t->timer);
+    }
+    if (status == LPF_OK) {
+        unblock_signal();
+    }
+    return status;
 }
 
 /* Puts c and what is held inside it into the list, each with what remained of its limit. */
 static void put_into_list(struct lpf__thread *t, lpf_t *c, uint64_t limit_ns)
 {
     lpf_t *leaf = c->leaf;
+    c->request = LPF__NO_REQUEST; /* Before anybody can find it in the list. */
+    c->left_for_outer = false;
     c->caller = t->current;
     if (t->current != NULL) {
         t->current->callee = c;
@@ -323,8 +398,6 @@ static void put_into_list(struct lpf__thread *t, lpf_t *c, uint64_t limit_ns)
     }
     t->current = leaf;
     c->state = LPF_RUNNING;
-    c->request = LPF__NO_REQUEST;
-    c->left_for_outer = false;
     c->left = limit_ns;
 
     c->started = moment_now(t);
@@ -341,10 +414,14 @@ static void put_into_list(struct lpf__thread *t, lpf_t *c, uint64_t limit_ns)
         }
         d->state = LPF_RUNNING;
         d->started = c->started;
+        if (d->request != LPF__NO_REQUEST) { /* Came when an outer one was about to be left. */
+            t->missed = 1;
+        }
     }
 }
 
-void lpf__run(lpf_t *c, uint64_t limit_ns)
+/* Leaves the thread busy. */
+static void run(lpf_t *c, uint64_t limit_ns)
 {
     struct lpf__thread *t = c->thread;
     int saved_errno = errno;
@@ -354,9 +431,15 @@ void lpf__run(lpf_t *c, uint64_t limit_ns)
     if (c->keeps_mask) {
         pthread_sigmask(SIG_SETMASK, resumed ? &c->mask : NULL, &c->caller_mask);
     }
-    lpf__switch(&c->caller_context, c->context);
-    lpf__unbusy(t);
+    switch_to(&c->caller_context, &c->caller_fiber, c->context, &c->fiber);
     errno = saved_errno;
+}
+
+void lpf__run(lpf_t *c, uint64_t limit_ns)
+{
+    struct lpf__thread *t = c->thread;
+    run(c, limit_ns);
+    lpf__unbusy(t);
 }
 
 void lpf__leave(lpf_t *victim)
@@ -382,23 +465,29 @@ void lpf__leave(lpf_t *victim)
     if (victim->keeps_mask) {
         pthread_sigmask(SIG_SETMASK, &victim->caller_mask, &victim->mask);
     }
-    lpf__switch(&victim->context, victim->caller_context);
+    switch_to(&victim->context, &victim->fiber, victim->caller_context, &victim->caller_fiber);
     lpf__unbusy(t);
     errno = saved_errno;
 }
 
+static void give_stack(lpf_t *c)
+{
+    if (c->stack == NULL) {
+        return;
+    }
+    if (c->thread == lpf__self) {
+        lpf__stack_give(&c->thread->pool, c->stack);
+    } else {
+        struct lpf__pool none = {NULL, 0};
+        lpf__stack_give(&none, c->stack);
+        lpf__pool_clear(&none);
+    }
+    c->stack = NULL;
+}
+
 void lpf__release(lpf_t *c)
 {
-    if (c->stack != NULL) {
-        if (c->thread == lpf__self) {
-            lpf__stack_give(&c->thread->pool, c->stack);
-        } else {
-            struct lpf__pool none = {NULL, 0};
-            lpf__stack_give(&none, c->stack);
-            lpf__pool_clear(&none);
-        }
-        c->stack = NULL;
-    }
+    give_stack(c);
     if (c->thread != NULL) {
         thread_unref(c->thread);
         c->thread = NULL;
@@ -422,14 +511,36 @@ lpf_t *lpf__holder(lpf_t *c)
     return c;
 }
 
-/* ---- The public calls --------------------------------------------------------------------- */
+/* ---- The public calls --------------------------------------------------------------------- *
+ *
+ * Each is one step for the signal handler: busy from the first look to the last change.  A function
+ * that were left between the two would find, when resumed, that its caller had meanwhile taken the
+ * same stack from the pool, or ended the function that it was about to resume. */
 
-int lpf_launch(lpf_t **out, void (*f)(void *), void *arg, uint64_t limit_ns)
+static int resume(lpf_t *c, uint64_t limit_ns)
 {
-    if (out == NULL || f == NULL) {
-        return LPF_EINVAL;
+    int status = lpf__check_runnable(c);
+    if (status == LPF_OK && c->host != NULL) {
+        status = LPF_ESTATE; /* Its host resumes it. */
     }
-    *out = NULL;
+    if (status == LPF_OK) {
+        status = lpf__limit_ready(c->thread, limit_ns);
+    }
+    if (status != LPF_OK) {
+        return status;
+    }
+    if (lpf__preempt_installed()) {
+        lpf__codemap_refresh();
+    }
+    run(c, limit_ns);
+    if (c->state == LPF_FINISHED) {
+        give_stack(c);
+    }
+    return LPF_OK;
+}
+
+static int launch(lpf_t **out, void (*f)(void *), void *arg, uint64_t limit_ns)
+{
     lpf_t *c = calloc(1, sizeof *c);
     if (c == NULL) {
         return LPF_ENOMEM;
@@ -445,34 +556,38 @@ int lpf_launch(lpf_t **out, void (*f)(void *), void *arg, uint64_t limit_ns)
         return status;
     }
     *out = c;
-    return limit_ns == 0 ? LPF_OK : lpf_resume(c, limit_ns);
+    return limit_ns == 0 ? LPF_OK : resume(c, limit_ns);
+}
+
+int lpf_launch(lpf_t **out, void (*f)(void *), void *arg, uint64_t limit_ns)
+{
+    if (out == NULL || f == NULL) {
+        return LPF_EINVAL;
+    }
+    *out = NULL;
+    struct lpf__thread *t = lpf__thread_get();
+    if (t == NULL) {
+        return LPF_ENOMEM;
+    }
+    set_busy(t);
+    int status = launch(out, f, arg, limit_ns);
+    lpf__unbusy(t);
+    return status;
 }
 
 int lpf_resume(lpf_t *c, uint64_t limit_ns)
 {
+    struct lpf__thread *t = lpf__self;
     if (c == NULL || limit_ns == 0) {
         return LPF_EINVAL;
     }
-    int status = lpf__check_runnable(c);
-    if (status == LPF_OK && c->host != NULL) {
-        status = LPF_ESTATE; /* Its host resumes it. */
+    if (t == NULL) {
+        return LPF_ETHREAD;
     }
-    if (status == LPF_OK) {
-        status = lpf__limit_ready(c->thread, limit_ns);
-    }
-    if (status != LPF_OK) {
-        return status;
-    }
-    if (lpf__preempt_installed()) {
-        lpf__codemap_refresh();
-    }
-    lpf__run(c, limit_ns);
-    if (c->state == LPF_FINISHED) {
-        struct lpf__thread *t = c->thread;
-        lpf__stack_give(&t->pool, c->stack);
-        c->stack = NULL;
-    }
-    return LPF_OK;
+    set_busy(t);
+    int status = resume(c, limit_ns);
+    lpf__unbusy(t);
+    return status;
 }
 
 int lpf_pause(void)
@@ -488,17 +603,14 @@ int lpf_pause(void)
     return LPF_OK;
 }
 
-int lpf_request(lpf_t *c)
+static int request(lpf_t *c)
 {
-    if (c == NULL) {
-        return LPF_EINVAL;
-    }
     struct lpf__thread *t = c->thread;
     if (t == NULL || c->state != LPF_RUNNING) {
         return LPF_ESTATE;
     }
     if (!lpf__preempt_installed()) {
-        int status = lpf__preempt_install(true);
+        int status = lpf__preempt_install_for(t, true);
         if (status != LPF_OK) {
             return status;
         }
@@ -508,50 +620,82 @@ int lpf_request(lpf_t *c)
     return LPF_OK;
 }
 
-int lpf_cancel(lpf_t *c)
+int lpf_request(lpf_t *c)
 {
+    struct lpf__thread *t = lpf__self; /* The asking one. */
     if (c == NULL) {
         return LPF_EINVAL;
     }
-    if (c->state == LPF_FINISHED || c->state == LPF_CANCELLED) {
-        return LPF_ESTATE;
+    if (t == NULL || t->busy) { /* Busy: called by a signal handler of the program. */
+        return request(c);
     }
-    int status = lpf__check_runnable(c);
-    if (status != LPF_OK) {
-        return status;
-    }
+    set_busy(t);
+    int status = request(c);
+    lpf__unbusy(t);
+    return status;
+}
+
+/* Cancels c and what is held inside it, and gives their stacks back. */
+static void discard(lpf_t *c)
+{
     lpf_t *d = c->leaf;
     lpf__discard(c);
-    for (;;) {
+    while (d != c) {
         lpf_t *outer = d->caller;
-        lpf__stack_give(&c->thread->pool, d->stack);
-        d->stack = NULL;
-        if (d == c) {
-            return LPF_OK;
-        }
+        give_stack(d);
         d = outer;
     }
+    give_stack(c);
+}
+
+int lpf_cancel(lpf_t *c)
+{
+    struct lpf__thread *t = lpf__self;
+    if (c == NULL) {
+        return LPF_EINVAL;
+    }
+    if (t == NULL) {
+        return LPF_ETHREAD;
+    }
+    set_busy(t);
+    int status = lpf__check_runnable(c);
+    if (status == LPF_OK) {
+        discard(c);
+    }
+    lpf__unbusy(t);
+    return status;
+}
+
+/* What has ended, and what belongs to a thread that has ended, may be freed by anybody. */
+static int check_freeable(const lpf_t *c)
+{
+    if (c->stack != NULL && c->thread != lpf__self && !atomic_load(&c->thread->ended)) {
+        return LPF_ETHREAD;
+    }
+    return c->host != NULL || c->state == LPF_RUNNING || c->state == LPF_HELD ? LPF_ESTATE : LPF_OK;
 }
 
 int lpf_free(lpf_t *c)
 {
+    struct lpf__thread *t = lpf__self;
     if (c == NULL) {
         return LPF_OK;
     }
-    if (c->host != NULL || c->state == LPF_RUNNING || c->state == LPF_HELD) {
-        return LPF_ESTATE;
+    if (t != NULL) {
+        set_busy(t);
     }
-    if (c->stack != NULL) {
-        if (c->thread != lpf__self && !atomic_load(&c->thread->ended)) {
-            return LPF_ETHREAD;
+    int status = check_freeable(c);
+    if (status == LPF_OK) {
+        if (c->stack != NULL) {
+            discard(c);
         }
-        if (c->thread == lpf__self) {
-            lpf_cancel(c);
-        }
+        lpf__release(c);
+        free(c);
     }
-    lpf__release(c);
-    free(c);
-    return LPF_OK;
+    if (t != NULL) {
+        lpf__unbusy(t);
+    }
+    return status;
 }
 
 lpf_t *lpf_current(void)
@@ -571,6 +715,7 @@ int lpf_enter(void)
         return LPF_ENOMEM;
     }
     ++*uninterruptible_depth(t);
+    atomic_signal_fence(memory_order_seq_cst);
     return LPF_OK;
 }
 
@@ -592,6 +737,11 @@ int lpf_leave(void)
 enum lpf_state lpf_state(const lpf_t *c)
 {
     return (enum lpf_state)c->state;
+}
+
+int lpf_left_for_outer(const lpf_t *c)
+{
+    return c->state == LPF_PAUSED && c->left_for_outer;
 }
 
 static bool runs_here(const lpf_t *c)

@@ -92,6 +92,10 @@ LPF_API int lpf_leave(void);
 /* The state of c.  May be read from any thread, where it is a snapshot. */
 LPF_API enum lpf_state lpf_state(const lpf_t *c);
 
+/* Is c paused only so that a function of a host language (Python, say) around it can be left?  Then
+ * give the host its safe point and resume c with what remains of its limit. */
+LPF_API int lpf_left_for_outer(const lpf_t *c);
+
 /* Wall-clock time inside c since it was first started, in nanoseconds, pauses left out. */
 LPF_API uint64_t lpf_elapsed(const lpf_t *c);
 

@@ -1,12 +1,12 @@
 /* The message for a function that has used up its stack.
  *
- * A stack ends in a guard page.  Touching it raises SIGSEGV with an address inside that page, which
+ * A stack ends in a guard.  Touching it raises SIGSEGV with an address inside the guard, which
  * the handler (on an alternate stack: the function's own is full) recognizes, says whose stack it
  * was, and passes the signal on to whoever had it before, faulthandler included, or to the default
  * action.  Every other SIGSEGV is passed on untouched.
  *
  * The handler calls only write, sigaction and raise, which are async-signal-safe, and reads the
- * thread's own list of functions, which the faulting instruction (user code) was not changing.
+ * thread's own list of functions, whose links are whole between any two instructions.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -53,6 +53,8 @@ static void pass_on(int number, siginfo_t *info, void *ucontext)
 {
     if (before.sa_flags & SA_SIGINFO) {
         before.sa_sigaction(number, info, ucontext);
+    } else if (before.sa_handler == SIG_IGN && info->si_code <= 0) {
+        return; /* Sent by a process.  A fault cannot be ignored. */
     } else if (before.sa_handler == SIG_DFL || before.sa_handler == SIG_IGN) {
         /* Back to the default; the instruction faults again when the handler returns. */
         struct sigaction action;
@@ -71,9 +73,12 @@ static void handler(int number, siginfo_t *info, void *ucontext)
 {
     int saved_errno = errno;
     const struct lpf__thread *t = lpf__self;
-    if (t != NULL && t->current != NULL && t->current->stack != NULL &&
-        lpf__stack_overflowed(t->current->stack, info->si_addr)) {
-        report(t->current);
+    /* Not the current one alone: a full stack may be noticed while the next function is launched. */
+    for (const lpf_t *c = t != NULL ? t->current : NULL; c != NULL; c = c->caller) {
+        if (c->stack != NULL && info->si_code > 0 &&
+            lpf__stack_overflowed(c->stack, info->si_addr)) {
+            report(c);
+        }
     }
     pass_on(number, info, ucontext);
     errno = saved_errno;

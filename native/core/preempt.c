@@ -5,7 +5,9 @@
  *     general model might allocate.
  *   - It reads and writes the thread's own structure.  Ordinary code of the same thread that is in
  *     the middle of changing it has set `busy`, and then the handler only sets `missed`.
- *   - clock_gettime, timer_settime, pthread_kill, getpid and pthread_sigmask are on POSIX's list.
+ *   - clock_gettime, getpid, sigaltstack and pthread_sigmask only make system calls, and so do the
+ *     timer and lpf__wake, which make theirs directly.
+ *   - It unwinds a few frames where the C library was interrupted (codemap.c says why that is safe).
  *   - It may switch away from inside itself (lpf__leave).  Allowed because the interrupted program
  *     counter lies in code that holds no lock of the process (codemap.c), and because the signal is
  *     installed with SA_NODEFER and an empty mask, so that the code it switches to finds its signal
@@ -17,6 +19,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -25,13 +28,17 @@ int lpf__signal = SIGURG;
 void (*volatile lpf__external)(struct lpf__thread *t);
 
 static volatile sig_atomic_t installed;
-static struct lpf__thread *volatile main_thread; /* Where signals from outside go. */
-static struct sigaction before;                  /* Who had the signal before us. */
 static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* The thread that hears of signals from outside: the process's first one if it uses this library,
+ * else the first that does.  By number, since it may end while another one's handler looks at it. */
+static volatile sig_atomic_t home;          /* 0: none. */
+static volatile sig_atomic_t heard_outside; /* A signal that another thread was given. */
+
+/* The timer does not exist yet where a pause was asked for of a function without a limit. */
 static void rearm(struct lpf__thread *t, uint64_t when)
 {
-    if (when < t->timer.armed && t->timer.exists) {
+    if (when < t->timer.armed && (t->timer.exists || lpf__timer_create(&t->timer) == LPF_OK)) {
         lpf__timer_arm(&t->timer, when);
     }
 }
@@ -47,31 +54,72 @@ static lpf_t *native_victim(struct lpf__thread *t, struct lpf__due due)
     return c;
 }
 
+/* Is this thread on its alternate signal stack?  What runs there would be overwritten by the next
+ * signal that uses it. */
+static bool on_signal_stack(void)
+{
+    stack_t present;
+    return sigaltstack(NULL, &present) == 0 && (present.ss_flags & SS_ONSTACK);
+}
+
+/* in_handler: the tick fell into the rest of this very handler, in which the function had been
+ * left.  Left there again and again, with limits shorter than that rest takes, it would pile up
+ * signal frames and get nowhere. */
+static bool may_leave_native(const lpf_t *current, const void *ucontext)
+{
+    return !current->in_handler && lpf__codemap_may_leave(lpf__program_counter(ucontext)) &&
+           !on_signal_stack();
+}
+
+static uint64_t retry_after(unsigned refusals)
+{
+    unsigned doublings = refusals / 32;
+    uint64_t pause = doublings < 8 ? LPF__RETRY << doublings : LPF__RETRY_SLOWEST;
+    return pause < LPF__RETRY_SLOWEST ? pause : LPF__RETRY_SLOWEST;
+}
+
+static void tick_native(struct lpf__thread *t, struct lpf__due due, uint64_t now, void *ucontext)
+{
+    lpf_t *current = t->current;
+    if (!may_leave_native(current, ucontext)) {
+        rearm(t, now + retry_after(t->refusals++));
+        lpf__unbusy(t);
+        return;
+    }
+    t->refusals = 0;
+    lpf_t *victim = native_victim(t, due);
+    victim->left_for_outer = victim != due.function;
+    current->in_handler = 1;
+    lpf__leave(victim);
+    current->in_handler = 0;
+}
+
+/* Busy while it looks: a second tick in the middle of this would leave with half of it undone. */
 static void tick(struct lpf__thread *t, void *ucontext)
 {
     if (t->busy) {
         t->missed = 1;
         return;
     }
+    t->busy = 1;
+    atomic_signal_fence(memory_order_seq_cst);
     uint64_t now = lpf__now();
     struct lpf__due due = lpf__find_due(t, now);
+    /* This tick may have been the only one for several deadlines; what is due in a section that
+     * may not be interrupted waits for lpf_leave, not for the timer. */
+    rearm(t, lpf__nearest_after(t, now));
     if (due.function == NULL && due.limit == NULL) {
-        rearm(t, lpf__nearest(t));
+        lpf__unbusy(t);
         return;
     }
     lpf_t *current = t->current;
     const struct lpf__host *host = current != NULL ? current->host : due.limit->host;
-    if (host != NULL) {
-        host->tick(t, ucontext);
+    if (host == NULL) {
+        tick_native(t, due, now, ucontext);
         return;
     }
-    if (!lpf__codemap_may_leave(lpf__program_counter(ucontext))) {
-        rearm(t, now + LPF__RETRY);
-        return;
-    }
-    lpf_t *victim = native_victim(t, due);
-    victim->left_for_outer = victim != due.function;
-    lpf__leave(victim);
+    lpf__unbusy(t);
+    host->tick(t, ucontext);
 }
 
 /* A pause asked for from outside the process. */
@@ -89,26 +137,31 @@ static bool from_outside(const siginfo_t *info)
     return info->si_code != SI_TIMER && !(info->si_code == SI_TKILL && info->si_pid == getpid());
 }
 
+/* The kernel gives a signal for the process to any of its threads. */
+static void hear_outside(struct lpf__thread *t)
+{
+    if (t != NULL && t->tid == home) {
+        outside(t);
+    } else if (home != 0) {
+        heard_outside = 1;
+        syscall(SYS_tgkill, getpid(), (pid_t)home, lpf__signal);
+    }
+}
+
 static void handler(int number, siginfo_t *info, void *ucontext)
 {
     int saved_errno = errno;
     struct lpf__thread *t = lpf__self;
-    struct lpf__thread *target = main_thread;
     (void)number;
-    if (from_outside(info) && target != NULL) {
-        if (target == t) {
-            outside(t);
-        } else { /* The kernel gives a signal for the process to any thread. */
-            target->external = 1;
-            pthread_kill(target->handle, lpf__signal);
-        }
+    if (from_outside(info)) {
+        hear_outside(t);
     }
     if (t != NULL) {
         if (info->si_code == SI_TIMER) {
             t->timer.armed = LPF_FOREVER;
         }
-        if (t->external) {
-            t->external = 0;
+        if (heard_outside && t->tid == home) {
+            heard_outside = 0;
             outside(t);
         }
         tick(t, ucontext);
@@ -126,31 +179,37 @@ static int wanted_signal(void)
                : SIGURG;
 }
 
-int lpf__preempt_install(bool restart_calls)
+static int install(bool restart_calls)
 {
-    struct lpf__thread *t = lpf__thread_get();
-    if (t == NULL) {
-        return LPF_ENOMEM;
-    }
+    lpf__signal = wanted_signal();
+    lpf__codemap_refresh();
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = handler;
+    action.sa_flags = SA_SIGINFO | SA_NODEFER | (restart_calls ? SA_RESTART : 0);
+    sigemptyset(&action.sa_mask);
+    return sigaction(lpf__signal, &action, NULL) == 0 ? LPF_OK : LPF_ESYSTEM;
+}
+
+int lpf__preempt_install_for(struct lpf__thread *t, bool restart_calls)
+{
     pthread_mutex_lock(&install_lock);
     int status = LPF_OK;
     if (!installed) {
-        lpf__signal = wanted_signal();
-        lpf__codemap_refresh();
-        struct sigaction action;
-        memset(&action, 0, sizeof action);
-        action.sa_sigaction = handler;
-        action.sa_flags = SA_SIGINFO | SA_NODEFER | (restart_calls ? SA_RESTART : 0);
-        sigemptyset(&action.sa_mask);
-        main_thread = t;
-        if (sigaction(lpf__signal, &action, &before) == 0) {
-            installed = 1;
-        } else {
-            status = LPF_ESYSTEM;
-        }
+        status = install(restart_calls);
+        installed = status == LPF_OK;
+    }
+    if (status == LPF_OK && (home == 0 || t->tid == getpid())) {
+        home = t->tid;
     }
     pthread_mutex_unlock(&install_lock);
     return status;
+}
+
+int lpf__preempt_install(bool restart_calls)
+{
+    struct lpf__thread *t = lpf__thread_get();
+    return t != NULL ? lpf__preempt_install_for(t, restart_calls) : LPF_ENOMEM;
 }
 
 bool lpf__preempt_installed(void)
@@ -160,7 +219,16 @@ bool lpf__preempt_installed(void)
 
 void lpf__preempt_forget(struct lpf__thread *t)
 {
-    if (main_thread == t) {
-        main_thread = NULL;
+    if (home == t->tid) {
+        home = 0;
+    }
+}
+
+void lpf__preempt_forked(struct lpf__thread *t)
+{
+    /* Another thread of the parent may have held it. */
+    install_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    if (installed) {
+        home = t != NULL ? t->tid : 0;
     }
 }

@@ -1,6 +1,6 @@
-/* Stacks: mapped whole with a guard page below, and a pool of them for each thread.
+/* Stacks: mapped whole with a guard below, and a pool of them for each thread.
  *
- * Invariants: a stack is either in exactly one pool or owned by exactly one function.  The page at
+ * Invariants: a stack is either in exactly one pool or owned by exactly one function.  The guard at
  * `low` is never accessible.  A stack from the pool holds rubbish.
  */
 #define _GNU_SOURCE
@@ -14,6 +14,9 @@
 #define POOL_LIMIT 64                     /* Stacks kept by a thread. */
 #define POOL_WARM 4                       /* Of these, kept with the memory they have touched. */
 #define KEPT_RESIDENT ((size_t)64 * 1024) /* Of the others: this much at the top. */
+/* What the kernel leaves below the main thread's stack: a function with a large array touches its
+ * far end first, and must not reach the stack of another function there. */
+#define GUARD ((size_t)1024 * 1024)
 #define SMALLEST ((size_t)64 * 1024)
 #define DEFAULT_SIZE ((size_t)8 * 1024 * 1024)
 #define LARGEST ((size_t)1024 * 1024 * 1024)
@@ -63,13 +66,13 @@ size_t lpf__stack_size(void)
 static struct lpf__stack *map_stack(void)
 {
     size_t above = round_to_pages(LPF__RESERVE + sizeof(struct lpf__stack));
-    size_t mapped = page_size() + lpf__stack_size() + above;
+    size_t mapped = GUARD + lpf__stack_size() + above;
     char *low = mmap(NULL, mapped, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (low == MAP_FAILED) {
         return NULL;
     }
-    if (mprotect(low, page_size(), PROT_NONE) != 0) {
+    if (mprotect(low, GUARD, PROT_NONE) != 0) {
         munmap(low, mapped);
         return NULL;
     }
@@ -94,14 +97,20 @@ struct lpf__stack *lpf__stack_take(struct lpf__pool *pool)
     return stack;
 }
 
+char *lpf__stack_bottom(const struct lpf__stack *stack)
+{
+    return stack->low + GUARD;
+}
+
 void lpf__stack_give(struct lpf__pool *pool, struct lpf__stack *stack)
 {
+    lpf__fiber_forget(lpf__stack_bottom(stack), stack->reserve);
     if (pool->count >= POOL_LIMIT) {
         munmap(stack->low, stack->mapped);
         return;
     }
     if (pool->count >= POOL_WARM) {
-        char *bottom = stack->low + page_size();
+        char *bottom = lpf__stack_bottom(stack);
         char *kept = stack->reserve - KEPT_RESIDENT;
         madvise(bottom, (size_t)(kept - bottom) & ~(page_size() - 1), MADV_DONTNEED);
     }
@@ -123,5 +132,5 @@ void lpf__pool_clear(struct lpf__pool *pool)
 bool lpf__stack_overflowed(const struct lpf__stack *stack, const void *address)
 {
     const char *at = address;
-    return at >= stack->low && at < stack->low + page_size();
+    return at >= stack->low && at < lpf__stack_bottom(stack);
 }

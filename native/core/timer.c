@@ -2,6 +2,9 @@
  *
  * Invariant: `armed` is never later than the tick that the kernel will send; the handler sets it to
  * LPF_FOREVER before it looks at anything else.
+ *
+ * The system calls are made directly: the C library's timer_create is not async-signal-safe, and
+ * some versions of it allocate.
  */
 #define _GNU_SOURCE
 #include <string.h>
@@ -28,7 +31,7 @@ int lpf__timer_create(struct lpf__timer *timer)
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = lpf__signal;
     event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-    if (timer_create(CLOCK_MONOTONIC, &event, &timer->id) != 0) {
+    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer->id) != 0) {
         return LPF_ESYSTEM;
     }
     timer->armed = LPF_FOREVER;
@@ -47,13 +50,13 @@ void lpf__timer_arm(struct lpf__timer *timer, uint64_t when)
     }
     timer->armed = when;
     /* Cannot fail: the id is live and the time is valid. */
-    timer_settime(timer->id, TIMER_ABSTIME, &at, NULL);
+    syscall(SYS_timer_settime, timer->id, TIMER_ABSTIME, &at, NULL);
 }
 
 void lpf__timer_delete(struct lpf__timer *timer)
 {
     if (timer->exists) {
-        timer_delete(timer->id);
+        syscall(SYS_timer_delete, timer->id);
         timer->exists = false;
         timer->armed = LPF_FOREVER;
     }
