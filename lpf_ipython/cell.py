@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import time
 import types
 from collections.abc import Callable, Coroutine, Generator
@@ -45,6 +46,11 @@ _LAST_ATTEMPT = 0.2
 # How long a KeyboardInterrupt that is raised again has to end the cell.
 _SECOND_INTERRUPT = 0.4
 _STRENGTH = {"pause": 0, "interrupt": 1, "end": 2}
+# A step comes back this often, in seconds, to let others have the GIL: C code that holds it, and
+# only polls for signals, would keep the control channel's thread from hearing a request.
+_SLICE = 0.1
+# A thread that waited for the GIL needs it several times to do anything.
+_COURTESY = 0.002
 # A time limit of zero would mean: create only.
 _INSTANT = 0.0001
 
@@ -160,17 +166,16 @@ class Cell:
         self.by_cpu, self.then = False, "pause"
         self.until = None if seconds is None else self.job.elapsed + seconds
 
-    def remaining(self) -> float | None:
-        """Seconds until the limit, None without one. At least an instant."""
+    def remaining(self) -> float:
+        """Seconds until the limit, infinite without one. At least an instant."""
         if self.until is None:
-            return None
+            return math.inf
         used = self.job.cpu_time if self.by_cpu else self.job.elapsed
         return max(self.until - used, _INSTANT)
 
     def limit_order(self) -> Order | None:
         """Return what the limit orders, if it has passed."""
-        left = self.remaining()
-        if left is None or left > _INSTANT:
+        if self.remaining() > _INSTANT:
             return None
         limit, self.until = self.until, None
         if self.then == "pause":
@@ -297,7 +302,7 @@ class Driver:
         """Let the step run until it ends, is paused or its time is up."""
         self.in_step = True
         try:
-            go(*args, timeout=self.cell.remaining())
+            go(*args, timeout=min(self.cell.remaining(), _SLICE))
         except KeyboardInterrupt:
             # It arrived here rather than in the cell, for which it was meant.
             self.cell.order(Order("interrupt"))
@@ -311,6 +316,8 @@ class Driver:
             awaited = step.value if step.reason == "pause" else None
             if isinstance(awaited, Awaited):
                 yield from self._await_inside(awaited)
+            else:
+                _let_others_run()
             self._run(step, step.resume)
         elif order.kind == "pause":
             self.cell.park(order.reason)
@@ -398,10 +405,10 @@ class Driver:
     def _arm(self) -> asyncio.TimerHandle | None:
         cell = self.cell
         if cell.patience is not None:
-            left: float | None = max(0.0, cell.patience + _LAST_ATTEMPT - time.monotonic())
+            left = max(0.0, cell.patience + _LAST_ATTEMPT - time.monotonic())
         else:
             left = cell.remaining()
-        if left is None or cell.drivers[-1] is not self:
+        if left == math.inf or cell.drivers[-1] is not self:
             return None
         return asyncio.get_running_loop().call_later(left, self._time_is_up)
 
@@ -452,6 +459,13 @@ class Driver:
             assert cell.outcome is not None
             cell.ending = cell.outcome(cell, True)
             raise Abandoned
+
+
+def _let_others_run() -> None:
+    start = time.perf_counter()
+    time.sleep(0)
+    if time.perf_counter() - start > _COURTESY / 20:  # Somebody waited for the GIL.
+        time.sleep(_COURTESY)
 
 
 def _timeout(limit: float, cpu: bool, cell: Cell, abandoned: bool) -> CellEnded:
