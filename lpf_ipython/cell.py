@@ -39,7 +39,7 @@ from .places import Place, user_place
 from .swallow import Handlers, handlers_of, swallowed_at
 from .swap import State, Swap
 
-__all__ = ["Abandoned", "Awaited", "Cell", "Driver", "Ending", "Order", "cancelled"]
+__all__ = ["Abandoned", "Cell", "Driver", "Ending", "Order", "cancelled"]
 
 # After `grace`, when a cancel was swallowed: how long the last attempt may take.
 _LAST_ATTEMPT = 0.2
@@ -65,13 +65,6 @@ class Ending(lpf.Cancelled):
 
 class Abandoned(Exception):
     """Nothing of the cell is going to run again; its caller has to clean up for it."""
-
-
-class Awaited:
-    """Given to ``lpf.pause`` inside a step: wait for the future, then go on behind the pause."""
-
-    def __init__(self, future: Any) -> None:
-        self.future = future
 
 
 @dataclass(frozen=True)
@@ -120,6 +113,7 @@ class Cell:
         self.came_back = False
         self.previous_parent: tuple[Any, Any] = ([], {})
         self.drivers: list[Driver] = []
+        self.inner_wait: asyncio.Future[None] | None = None
         self.resumed: asyncio.Future[None] | None = None
         self.parked: Callable[[Cell, str], None] = lambda cell, reason: None
         self._order: Order | None = None
@@ -216,6 +210,14 @@ class Cell:
         elif not self.is_parked:
             driver.wake()
 
+    def wait(self, future: asyncio.Future[None]) -> None:
+        """Inside a step, in code that is not a coroutine: let the event loop run until *future*.
+
+        It may also return earlier, when the cell has to do something else.
+        """
+        self.inner_wait = future
+        lpf.pause()
+
     def abandon(self) -> None:
         """Put everything back that the cell, which will not run again, has borrowed."""
         if self.mine is None:
@@ -270,9 +272,11 @@ class Driver:
             yield from self._gate()
             step = lpf.launch(self._ordered(coro, send), timeout=0)
             self.cell.job.continuation = step
+            self.in_step = True
             self._run(step, step.resume)
             while not step.done:
                 yield from self._obey(step)
+            self.in_step = False
             self.cell.job.continuation = None
             try:
                 awaitable = step.result()
@@ -298,27 +302,24 @@ class Driver:
             assert self.cell.resumed is not None
             yield from self.cell.resumed
 
-    def _run(self, step: lpf.Continuation, go: Callable[..., Any], *args: Any) -> None:
+    def _run(self, step: lpf.Continuation[Any], go: Callable[..., Any], *args: Any) -> None:
         """Let the step run until it ends, is paused or its time is up."""
-        self.in_step = True
         try:
             go(*args, timeout=min(self.cell.remaining(), _SLICE))
         except KeyboardInterrupt:
             # It arrived here rather than in the cell, for which it was meant.
             self.cell.order(Order("interrupt"))
-        finally:
-            self.in_step = False
 
-    def _obey(self, step: lpf.Continuation) -> Generator[Any, Any, None]:
+    def _obey(self, step: lpf.Continuation[Any]) -> Generator[Any, Any, None]:
         """The step came back unfinished: do what was ordered, or go on."""
         order = self.cell.take_order() or self._own_order(step)
         if order is None:
-            awaited = step.value if step.reason == "pause" else None
-            if isinstance(awaited, Awaited):
-                yield from self._await_inside(awaited)
+            if self.cell.inner_wait is not None:
+                yield from self._await_inside(self.cell.inner_wait)
             else:
                 _let_others_run()
-            self._run(step, step.resume)
+            if self.cell.ordered is None:
+                self._run(step, step.resume)
         elif order.kind == "pause":
             self.cell.park(order.reason)
             yield from self._held()
@@ -330,16 +331,16 @@ class Driver:
             assert order.outcome is not None
             self._end(step, order.outcome, order.grace)
 
-    def _own_order(self, step: lpf.Continuation) -> Order | None:
+    def _own_order(self, step: lpf.Continuation[Any]) -> Order | None:
         if step.reason == "pause":
-            return None if isinstance(step.value, Awaited) else Order("pause", "pause")
+            return Order("pause", "pause") if self.cell.inner_wait is None else None
         if step.reason == "signal":
             return Order("pause", "signal")
         return self.cell.limit_order()
 
     # Ends: what is raised inside, and how often.
 
-    def _interrupt(self, step: lpf.Continuation) -> None:
+    def _interrupt(self, step: lpf.Continuation[Any]) -> None:
         """Raise KeyboardInterrupt again; where that is swallowed as well, end the cell."""
         before = handlers_of(step.stack())
         step.throw(KeyboardInterrupt(), timeout=_SECOND_INTERRUPT)
@@ -350,7 +351,7 @@ class Driver:
 
     def _end(
         self,
-        step: lpf.Continuation,
+        step: lpf.Continuation[Any],
         outcome: Outcome,
         grace: float | None,
     ) -> None:
@@ -385,10 +386,14 @@ class Driver:
             return functools.partial(coro.throw, error)
         return functools.partial(coro.send, None)
 
-    def _await_inside(self, awaited: Awaited) -> Generator[Any, Any, None]:
-        """A step awaits in the middle of itself. What comes of it, it finds in the future."""
-        with suppress(asyncio.CancelledError, Exception):
-            yield from self._suspended(awaited.future)
+    def _await_inside(self, future: asyncio.Future[None]) -> Generator[Any, Any, None]:
+        """A step waits in the middle of itself, see `Cell.wait`."""
+        self.cell.inner_wait = None
+        future._asyncio_future_blocking = True  # What ``await`` sets.
+        with suppress(asyncio.CancelledError):
+            yield from self._suspended(future)
+        if self._woken and self.task is not None:
+            self.task.uncancel()
         yield from self._held()
 
     def _suspended(self, awaitable: Any) -> Generator[Any, Any, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import sys
 from typing import Any
 
@@ -34,7 +35,9 @@ class Extension:
         self.runner.install()
         self.control.install()
         self.shell.configurables.append(self.config)
-        magics.load(self.shell, self.jobs, run_limited, self.runner.hooks.takes_header)
+        hooks = self.runner.hooks
+        limited = functools.partial(run_limited, hooks)
+        magics.load(self.shell, self.jobs, limited, hooks.takes_header)
         atexit.register(self.runner.end_all)
 
     def uninstall(self) -> None:

@@ -68,7 +68,7 @@ class Job:
         self.pending: str | None = None
         self.limit: float | None = None
         self.limit_cpu = False
-        self.continuation: lpf.Continuation | None = None
+        self.continuation: lpf.Continuation[Any] | None = None
         self.awaiting: Any = None
         self._clock = Stopwatch()
         self._clock.start()

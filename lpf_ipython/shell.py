@@ -1,7 +1,8 @@
 """What is wrapped in a shell, kernel's and terminal's alike, while the extension is loaded.
 
 `run_cell_async`  a top-level await runs in a task of its own, so it needs a driver of its own
-`showtraceback`   a cell that was ended shows its outcome, not the exception that ended it
+`showtraceback`   a cell that was ended shows its outcome, not the exception that ended it; while
+                  `ShellHooks.quiet` is true, nothing is shown: it is going to be, further out
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class ShellHooks:
         self._run_cell_async = shell.run_cell_async
         self._showtraceback = shell.showtraceback
         self._ours: dict[str, Any] = {}
+        self.quiet = False
 
     def install(self) -> None:
         """Put the wrappers on the shell object."""
@@ -122,6 +124,8 @@ class ShellHooks:
         @functools.wraps(original)
         def showtraceback(exc_tuple: Any = None, *args: Any, **kwargs: Any) -> Any:
             value = exc_tuple[1] if exc_tuple is not None else sys.exc_info()[1]
+            if self.quiet:
+                return None
             if isinstance(value, Ending):
                 exc_tuple = (type(value.outcome), value.outcome, None)
             return original(exc_tuple, *args, **kwargs)
