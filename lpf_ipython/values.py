@@ -29,7 +29,7 @@ __all__ = ["Values", "clean", "shorten", "type_name"]
 _ITEMS = 6
 _DEPTH = 3
 _INT_BITS = 1000
-_NAME = type.__dict__["__qualname__"].__get__
+_NAME = type.__dict__["__name__"].__get__
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -95,9 +95,10 @@ class Values:
         start = time.perf_counter()
         try:
             # Launched directly: a frame of this file around it would defer the time limit.
-            text: object = lpf.call(describe, value, timeout=limit, grace=limit)
-        except lpf.TimedOut:
-            return f"<{name}: its repr takes more than {limit * 1000:.0f} ms>"
+            call = lpf.launch(describe, value, timeout=limit)
+            if not call.done and call.cancel(grace=limit) != "finished":
+                return f"<{name}: its repr takes more than {limit * 1000:.0f} ms>"
+            text: object = call.result()
         except (lpf.Cancelled, KeyboardInterrupt):
             raise
         except BaseException as error:

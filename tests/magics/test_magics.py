@@ -50,7 +50,8 @@ def completions(shell: InteractiveShell, before: str) -> list[str]:
 
 def waits() -> None:
     number = 3
-    lpf.pause(number)
+    lpf.pause()
+    assert number
 
 
 # %%timeout
