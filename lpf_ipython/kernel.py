@@ -23,7 +23,7 @@ import functools
 import signal
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -254,35 +254,39 @@ class KernelRunner:
     def _parked(self, request: Request, cell: Cell, reason: str) -> None:
         job = cell.job
         self.current = None
+        cell.touched = True
         # Before IPython 9.8 the number is counted up at a cell's end.
         if job.execution_count is not None:
             self.shell.execution_count = max(self.shell.execution_count, job.execution_count + 1)
         self.jobs.change(job, "paused", reason)
         if reason in _ANNOUNCED:
             self._announce(request, job)
-        self._publish_state(job, request)
+        tell = functools.partial(self._tell_paused, request, messages.describe(job))
         if cell.came_back:
             self._restore_parent(cell)
             private.publish_status(self.kernel, "idle", {})
-        if request.left.done():
-            self._answer_waiters(job)
+            tell()
         else:
-            self._mark_queue(request, job)
+            self._mark_queue(request, tell)
         self._leave(request)
+
+    def _tell_paused(self, request: Request, state: dict[str, Any]) -> None:
+        """Say that the cell is paused: from then on, requests are not meant to run after it."""
+        assert request.cell is not None
+        self._publish(messages.STATE, state, request)
+        self._answer_waiters(request.cell.job)
 
     def _announce(self, request: Request, job: Job) -> None:
         content = {"data": display.notice(job)._repr_mimebundle_(), "metadata": {}, "transient": {}}
         self._publish("display_data", content, request)
 
-    def _mark_queue(self, request: Request, job: Job) -> None:
+    def _mark_queue(self, request: Request, posted: Callable[[], None]) -> None:
         request.collecting = True
 
         def reached() -> None:
             request.collecting = False
 
-        private.after_queued(
-            self.kernel, reached, lambda: self.loop.call_soon_threadsafe(self._answer_waiters, job)
-        )
+        private.after_queued(self.kernel, reached, lambda: self.loop.call_soon_threadsafe(posted))
 
     async def _resume(self, request: Request, timeout: float | None, order: Order | None) -> None:
         await self._turn.take()
@@ -374,8 +378,6 @@ class KernelRunner:
     # Messages.
 
     def _publish_state(self, job: Job, request: Request) -> None:
-        if request.cell is not None:
-            request.cell.touched = True
         self._publish(messages.STATE, messages.describe(job), request)
 
     def _publish(self, kind: str, content: dict[str, Any], request: Request) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import lpf
 
 from . import durations
-from .cell import Abandoned, Cell, Driver, Ending
+from .cell import Abandoned, Cell, Driver
 from .limits import Limit, limit_of
 
 __all__ = ["ShellHooks", "cell_limit"]
@@ -89,7 +89,7 @@ class ShellHooks:
         return None if cell is None or cell.began else cell
 
     def _settled(self, cell: Cell, result: Any) -> Any:
-        if isinstance(result.error_in_exec, Ending):
+        if cell.ending is not None and isinstance(result.error_in_exec, lpf.Cancelled):
             cell.ended_by_us = True
             result.error_in_exec = cell.ending
         cell.result = result
@@ -126,8 +126,9 @@ class ShellHooks:
             value = exc_tuple[1] if exc_tuple is not None else sys.exc_info()[1]
             if self.quiet:
                 return None
-            if isinstance(value, Ending):
-                exc_tuple = (type(value.outcome), value.outcome, None)
+            cell = self.runner.current
+            if cell is not None and cell.ending is not None and isinstance(value, lpf.Cancelled):
+                exc_tuple = (type(cell.ending), cell.ending, None)
             return original(exc_tuple, *args, **kwargs)
 
         return showtraceback
@@ -139,7 +140,7 @@ def cell_limit(code: str, metadata: dict[str, Any], default: float | None) -> Li
     if found is not None:
         return found
     seconds = _from_metadata(metadata)
-    if seconds is None:
+    if seconds is None and not code.lstrip().startswith("%lpf"):  # A debugger has its time.
         seconds = default
     return None if seconds is None else Limit(seconds)
 

@@ -54,11 +54,13 @@ class Kernel:
             assert self.run("%load_ext lpf").reply["status"] == "ok"
 
     def _read(self) -> None:
+        # Not by the client's own get_iopub_msg: that would make an event loop in this thread.
+        socket, session = self.client.iopub_channel.socket, self.client.session
         while not self._closing:
-            try:
-                message = self.client.get_iopub_msg(timeout=0.1)
-            except queue.Empty:
+            if not socket.poll(100):
                 continue
+            _, parts = session.feed_identities(socket.recv_multipart())
+            message = session.deserialize(parts)
             with self.news:
                 self.messages.append(message)
                 self.news.notify_all()
@@ -109,7 +111,7 @@ class Kernel:
             try:
                 message = receive(timeout=max(0.0, end - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"no reply; iopub had {self.messages[-8:]}") from None
+                raise AssertionError(f"no reply; {self.seen()}") from None
             self._replies[message["parent_header"].get("msg_id")] = message["content"]
         return self._replies.pop(msg_id)
 
@@ -130,10 +132,13 @@ class Kernel:
             return bool(found)
 
         with self.news:
-            assert self.news.wait_for(is_so, limit), [
-                (m["msg_type"], m["content"]) for m in self.messages[-12:]
-            ]
+            assert self.news.wait_for(is_so, limit), self.seen()
         return found
+
+    def seen(self) -> str:
+        """The last messages, for a failure's text."""
+        lines = (f"{m['msg_type']} {str(m['content'])[:120]}" for m in self.messages[-10:])
+        return "last on iopub:\n" + "\n".join(lines)
 
     def states(self, job: int) -> list[str]:
         """The states that were published of a job."""
@@ -145,6 +150,15 @@ class Kernel:
 
     def wait_state(self, job: int, state: str) -> None:
         self.until(lambda _: state in self.states(job)[-1:])
+
+    @property
+    def pid(self) -> int:
+        """The kernel's process."""
+        return int(self.manager.provisioner.process.pid)
+
+    def interrupt(self) -> None:
+        """What the stop button does."""
+        self.manager.interrupt_kernel()
 
     def close(self) -> None:
         """End the kernel, whatever it does."""

@@ -1,0 +1,287 @@
+"""Pausing, working on, resuming and cancelling, as a front end sees it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+
+import pytest
+from ipython.kernels import Cell, Kernel
+
+# Prints "go", then computes until `go_on` is set; a finite end on its own.
+LOOP = """
+print("go")
+n = 0
+while not globals().get("stop"):
+    n += 1
+print("over")
+n > 0
+"""
+# On one line, the jump back would belong to no try block around it.
+SPIN = "while True:\n            x = 0\n"
+
+
+def running(kernel: Kernel, code: str = LOOP, **options: object) -> Cell:
+    """Start a cell and wait until it has printed "go"."""
+    kernel.run("stop = False")
+    cell = kernel.start(code, **options)
+    cell.prints("go\n")
+    return cell
+
+
+def ends(kernel: Kernel, cell: Cell, job: int) -> Cell:
+    """Resume a paused loop, to its own end."""
+    kernel.run("stop = True")
+    assert kernel.control("lpf_resume_request", job=job)["status"] == "ok"
+    return cell.wait()
+
+
+def test_a_paused_cell_has_no_reply_and_others_run(kernel: Kernel) -> None:
+    cell = running(kernel, cell_id="abc")
+    job = kernel.pause()
+    assert (job["state"], job["reason"], job["cell_id"]) == ("paused", "request", "abc")
+    assert job["msg_id"] == cell.msg_id
+    assert job["where"].startswith("line ")
+    assert kernel.run("n > 0").results == ["True"]
+    assert not cell.answered()
+    ends(kernel, cell, job["id"])
+
+
+def test_a_resumed_cell_ends_in_its_own_output_with_its_own_number(kernel: Kernel) -> None:
+    cell = running(kernel)
+    number = cell.of_type("execute_input")[0]["execution_count"]
+    job = kernel.pause()
+    other = kernel.run("6 * 7")
+    ends(kernel, cell, job["id"])
+    assert cell.reply["status"] == "ok"
+    assert cell.reply["execution_count"] == number
+    assert cell.text == "go\nover\n"
+    assert cell.results == ["True"]
+    assert cell.of_type("execute_result")[0]["execution_count"] == number
+    assert other.of_type("execute_result")[0]["execution_count"] == number + 1
+    assert kernel.value(f"Out[{number}], Out[{number + 1}]") == "(True, 42)"
+
+
+def test_every_change_of_state_is_published_with_the_cells_own_request(kernel: Kernel) -> None:
+    cell = running(kernel, cell_id="c1")
+    job = kernel.pause()["id"]
+    ends(kernel, cell, job)
+    assert kernel.states(job) == ["paused", "running", "finished"]
+    published = cell.of_type("lpf_state")
+    assert [p["state"] for p in published] == ["paused", "running", "finished"]
+    assert {(p["msg_id"], p["cell_id"]) for p in published} == {(cell.msg_id, "c1")}
+
+
+def test_the_status_messages_tell_the_truth(kernel: Kernel) -> None:
+    cell = running(kernel)
+    job = kernel.pause()["id"]
+    # Idle without a parent: the kernel is free, the cell is not done.
+    kernel.until(
+        lambda all: any(
+            m["msg_type"] == "status"
+            and not m["parent_header"]
+            and m["content"]["execution_state"] == "idle"
+            for m in all
+        )
+    )
+    assert not cell.idle
+    resumer = kernel.run(f"stop = True\n%lpf resume {job}")
+    cell.wait()
+    statuses = [
+        (m["parent_header"].get("msg_id"), m["content"]["execution_state"])
+        for m in kernel.messages
+        if m["msg_type"] == "status"
+        and m["parent_header"].get("msg_id") in (cell.msg_id, resumer.msg_id)
+    ]
+    # A busy may be said again: a control request's idle hides it from some front ends.
+    assert [status for status, _ in itertools.groupby(statuses)] == [
+        (cell.msg_id, "busy"),
+        (resumer.msg_id, "busy"),
+        (resumer.msg_id, "idle"),
+        (cell.msg_id, "busy"),
+        (cell.msg_id, "idle"),
+    ]
+
+
+def test_several_paused_cells_are_resumed_in_any_order(kernel: Kernel) -> None:
+    code = "print('go')\nwhile {0} not in done: pass\nprint('over {0}')"
+    kernel.run("done = set()")
+    cells, jobs = [], []
+    for each in (1, 2, 3):
+        cells.append(kernel.start(code.format(each)))
+        cells[-1].prints("go")
+        jobs.append(kernel.pause()["id"])
+    for each in (2, 1, 3):
+        kernel.run(f"done.add({each})")
+        kernel.control("lpf_resume_request", job=jobs[each - 1])
+        assert cells[each - 1].wait().text == f"go\nover {each}\n"
+
+
+def test_a_cell_is_paused_again_and_again(kernel: Kernel) -> None:
+    cell = running(kernel)
+    for _ in range(5):
+        job = kernel.pause()["id"]
+        kernel.control("lpf_resume_request", job=job)
+        kernel.wait_state(job, "running")
+    job = kernel.pause()["id"]
+    assert ends(kernel, cell, job).text == "go\nover\n"
+
+
+def test_a_cell_is_resumed_for_a_limited_time(kernel: Kernel) -> None:
+    cell = running(kernel)
+    job = kernel.pause()
+    kernel.run(f"%lpf resume {job['id']} for 50ms")
+    kernel.until(lambda _: kernel.states(job["id"]).count("paused") == 2)
+    now = kernel.control("lpf_jobs_request")["jobs"]
+    [again] = [each for each in now if each["id"] == job["id"]]
+    assert again["reason"] == "timeout"
+    assert again["elapsed"] - job["elapsed"] >= 0.05
+    ends(kernel, cell, job["id"])
+
+
+def test_the_clock_of_a_paused_cell_stands_still(kernel: Kernel) -> None:
+    cell = running(kernel)
+    job = kernel.pause()
+    kernel.run("import time; time.sleep(0.2)")
+    [later] = [j for j in kernel.control("lpf_jobs_request")["jobs"] if j["id"] == job["id"]]
+    assert later["elapsed"] == job["elapsed"]
+    assert later["cpu_time"] == job["cpu_time"]
+    ends(kernel, cell, job["id"])
+
+
+def test_a_cancelled_cell_runs_its_finally_blocks_and_says_where_it_was(kernel: Kernel) -> None:
+    code = f"print('go')\ntry:\n    {SPIN}finally:\n    print('cleaned')"
+    cell = running(kernel, code)
+    job = kernel.pause()["id"]
+    assert kernel.control("lpf_cancel_request", job=job)["status"] == "ok"
+    cell.wait()
+    assert cell.text == "go\ncleaned\n"
+    assert cell.reply["status"] == "error"
+    assert cell.reply["ename"] == "CellCancelled"
+    assert "line 3" in cell.reply["evalue"]
+    assert kernel.states(job)[-1] == "cancelled"
+    [error] = cell.of_type("error")
+    assert error["ename"] == "CellCancelled"
+    assert len(error["traceback"]) < 10
+
+
+def test_a_running_cell_is_cancelled_without_a_pause(kernel: Kernel) -> None:
+    cell = running(kernel)
+    assert kernel.control("lpf_cancel_request")["status"] == "ok"
+    assert cell.wait().reply["ename"] == "CellCancelled"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"print('go')\nwhile True:\n    try:\n        {SPIN}    except: pass",
+        "import time\nprint('go')\nwhile True:\n    try: time.sleep(0.01)\n    except: pass",
+        "import asyncio\nprint('go')\nwhile True:\n    try: await asyncio.sleep(0.01)\n    except: pass",
+        "import asyncio\nprint('go')\nwhile True:\n    try: await asyncio.sleep(100)\n    except: pass",
+    ],
+)
+def test_what_cannot_be_unwound_is_abandoned(kernel: Kernel, code: str) -> None:
+    number = int(kernel.value("get_ipython().execution_count"))
+    cell = running(kernel, code)
+    job = kernel.pause()["id"]
+    kernel.control("lpf_cancel_request", job=job)
+    cell.wait()
+    assert cell.reply["ename"] == "CellCancelled"
+    assert "abandoned" in "".join(cell.reply["traceback"])
+    assert kernel.states(job)[-1] == "abandoned"
+    # What the cell had borrowed is back in place.
+    after = kernel.run("print('still here')\n1 + 1")
+    assert (after.text, after.results) == ("still here\n", ["2"])
+    assert after.reply["execution_count"] > cell.reply["execution_count"] > number - 1
+
+
+def test_an_endless_finally_block_is_ended_too(kernel: Kernel) -> None:
+    cell = running(kernel, f"print('go')\ntry:\n    {SPIN}finally:\n    {SPIN}")
+    job = kernel.pause()["id"]
+    kernel.control("lpf_cancel_request", job=job)
+    assert cell.wait().reply["ename"] == "CellCancelled"
+    assert kernel.run("1 + 1").results == ["2"]
+
+
+def test_a_signal_from_outside_pauses(kernel: Kernel) -> None:
+    cell = running(kernel)
+    os.kill(kernel.pid, signal.SIGURG)
+    kernel.until(lambda _: any(s["state"] == "paused" for s in cell.of_type("lpf_state")))
+    [state] = cell.of_type("lpf_state")
+    assert state["reason"] == "signal"
+    # Nobody asked over a channel, so the cell itself says how to go on.
+    [notice] = cell.of_type("display_data")
+    assert f"%lpf resume {state['job']}" in notice["data"]["text/plain"]
+    ends(kernel, cell, state["job"])
+
+
+def test_a_signal_from_outside_pauses_a_cell_that_awaits(kernel: Kernel) -> None:
+    cell = kernel.start("import asyncio\nprint('go')\nf = asyncio.Event()\nawait f.wait()")
+    cell.prints("go")
+    os.kill(kernel.pid, signal.SIGURG)
+    kernel.until(lambda _: any(s["state"] == "paused" for s in cell.of_type("lpf_state")))
+    kernel.run("f.set()\n%lpf resume")
+    assert cell.wait().reply["status"] == "ok"
+
+
+def test_requests_that_make_no_sense_say_why(kernel: Kernel) -> None:
+    reply = kernel.control("lpf_pause_request")
+    assert (reply["status"], reply["evalue"]) == ("error", "no cell is running")
+    reply = kernel.control("lpf_resume_request")
+    assert (reply["status"], reply["evalue"]) == ("error", "no cell is paused")
+    reply = kernel.control("lpf_cancel_request", job=10**6)
+    assert (reply["status"], reply["evalue"]) == ("error", "no job 1000000")
+    cell = running(kernel)
+    job = kernel.pause()["id"]
+    reply = kernel.control("lpf_resume_request", job=job, timeout="soon")
+    assert "timeout is a number of seconds" in reply["evalue"]
+    ends(kernel, cell, job)
+
+
+def test_a_paused_cell_is_looked_into(kernel: Kernel) -> None:
+    cell = running(kernel, "def f(x):\n    print('go')\n    while not stop: pass\nf([1, 2])")
+    job = kernel.pause()["id"]
+    reply = kernel.control("lpf_inspect_request", job=job)
+    assert reply["status"] == "ok"
+    frames = reply["inspect"]["frames"]
+    assert [f["function"] for f in frames] == ["f", "<module>"]
+    assert {"name": "x", "type": "list", "value": "[1, 2]"} in frames[0]["locals"]
+    shown = kernel.run(f"%lpf inspect {job}").of_type("display_data")[0]["data"]["text/plain"]
+    assert "x = [1, 2]" in shown
+    ends(kernel, cell, job)
+
+
+def test_a_cell_pauses_itself(kernel: Kernel) -> None:
+    cell = kernel.start("%lpf pause\nprint('again')")
+    kernel.until(lambda _: cell.of_type("lpf_state"))
+    kernel.run("%lpf resume")
+    assert cell.wait().text == "again\n"
+
+
+def test_the_extension_is_not_unloaded_under_paused_cells(kernel: Kernel) -> None:
+    cell = running(kernel)
+    job = kernel.pause()["id"]
+    refused = kernel.run("%unload_ext lpf")
+    assert refused.reply["ename"] == "JobError"
+    assert f"{job} (line" in refused.reply["evalue"]
+    ends(kernel, cell, job)
+
+
+def test_unloading_leaves_a_stock_kernel() -> None:
+    kernel = Kernel()
+    try:
+        kernel.run("ours = get_ipython().run_cell_async")
+        kernel.run("%unload_ext lpf")
+        assert kernel.run("1 + 1").results == ["2"]
+        assert kernel.value("'run_cell_async' in vars(get_ipython())") == "False"
+        handlers = "{h for h in get_ipython().kernel.control_handlers if h.startswith('lpf')}"
+        assert kernel.value(handlers) == "set()"
+        kernel.run("import signal")
+        assert kernel.value("signal.set_wakeup_fd(-1)") == "-1"
+        kernel.run("%load_ext lpf")
+        cell = running(kernel)
+        job = kernel.pause()["id"]
+        ends(kernel, cell, job)
+    finally:
+        kernel.close()
