@@ -234,6 +234,8 @@ void lpf__codemap_forked(void);  /* In the child. */
 /* Refuses whatever object holds the address: a host language's interpreter, which may be the
  * program itself. */
 void lpf__codemap_refuse(const void *address);
+/* Refuses one function of the program. */
+void lpf__codemap_refuse_function(void *function);
 /* May the code be left that the calling signal handler has interrupted at pc?  Async-signal-safe. */
 bool lpf__codemap_may_leave(uintptr_t pc);
 

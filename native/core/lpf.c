@@ -388,7 +388,9 @@ int lpf__limit_ready(struct lpf__thread *t, uint64_t limit_ns)
 static void put_into_list(struct lpf__thread *t, lpf_t *c, uint64_t limit_ns)
 {
     lpf_t *leaf = c->leaf;
-    c->request = LPF__NO_REQUEST; /* Before anybody can find it in the list. */
+    if (c->request != LPF__REQUEST_HOST) { /* A cancel goes on until the function has ended. */
+        c->request = LPF__NO_REQUEST;      /* Before anybody can find it in the list. */
+    }
     c->left_for_outer = false;
     c->caller = t->current;
     if (t->current != NULL) {

@@ -62,9 +62,12 @@ static bool on_signal_stack(void)
     return sigaltstack(NULL, &present) == 0 && (present.ss_flags & SS_ONSTACK);
 }
 
-/* in_handler: the tick fell into the rest of this very handler, in which the function had been
- * left.  Left there again and again, with limits shorter than that rest takes, it would pile up
- * signal frames and get nowhere. */
+/* A function that was left in the handler goes on with the rest of it.  Left there again and again,
+ * by limits shorter than that rest takes, it would pile up signal frames and get nowhere: what
+ * lpf__leave does is covered by in_handler, what follows by the handler being refused as code.  All
+ * of it must therefore be one function. */
+#define PART_OF_HANDLER static inline __attribute__((always_inline))
+
 static bool may_leave_native(const lpf_t *current, const void *ucontext)
 {
     return !current->in_handler && lpf__codemap_may_leave(lpf__program_counter(ucontext)) &&
@@ -78,7 +81,8 @@ static uint64_t retry_after(unsigned refusals)
     return pause < LPF__RETRY_SLOWEST ? pause : LPF__RETRY_SLOWEST;
 }
 
-static void tick_native(struct lpf__thread *t, struct lpf__due due, uint64_t now, void *ucontext)
+PART_OF_HANDLER void tick_native(struct lpf__thread *t, struct lpf__due due, uint64_t now,
+                                 void *ucontext)
 {
     lpf_t *current = t->current;
     if (!may_leave_native(current, ucontext)) {
@@ -95,7 +99,7 @@ static void tick_native(struct lpf__thread *t, struct lpf__due due, uint64_t now
 }
 
 /* Busy while it looks: a second tick in the middle of this would leave with half of it undone. */
-static void tick(struct lpf__thread *t, void *ucontext)
+PART_OF_HANDLER void tick(struct lpf__thread *t, void *ucontext)
 {
     if (t->busy) {
         t->missed = 1;
@@ -148,7 +152,7 @@ static void hear_outside(struct lpf__thread *t)
     }
 }
 
-static void handler(int number, siginfo_t *info, void *ucontext)
+static __attribute__((noinline)) void handler(int number, siginfo_t *info, void *ucontext)
 {
     int saved_errno = errno;
     struct lpf__thread *t = lpf__self;
@@ -182,6 +186,7 @@ static int wanted_signal(void)
 static int install(bool restart_calls)
 {
     lpf__signal = wanted_signal();
+    lpf__codemap_refuse_function((void *)handler);
     lpf__codemap_refresh();
     struct sigaction action;
     memset(&action, 0, sizeof action);

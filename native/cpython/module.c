@@ -1,0 +1,116 @@
+/* The module lpf._native: names only.  What they do is in the other files. */
+#include "native.h"
+
+struct lpf_errors lpf_errors;
+
+/* Made by cffi from native/lpf_cffi_build.py and linked into the same object, so that there is one
+ * copy of the core. */
+PyMODINIT_FUNC PyInit__core(void);
+
+static PyObject *core_module(PyObject *module, PyObject *ignored)
+{
+    (void)module, (void)ignored;
+    return PyInit__core();
+}
+
+static PyObject *prepare(PyObject *module, PyObject *ignored)
+{
+    (void)ignored;
+    if (!lpf_safepoint_installed_here() && lpf_safepoint_install(module) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *set_errors(PyObject *module, PyObject *args)
+{
+    (void)module;
+    struct lpf_errors errors;
+    if (!PyArg_ParseTuple(args, "OOOOO:_set_errors", &errors.cancelled, &errors.timed_out,
+                          &errors.not_finished, &errors.state, &errors.thread)) {
+        return NULL;
+    }
+    Py_INCREF(errors.cancelled);
+    Py_INCREF(errors.timed_out);
+    Py_INCREF(errors.not_finished);
+    Py_INCREF(errors.state);
+    Py_INCREF(errors.thread);
+    lpf_errors = errors;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(launch_doc,
+             "launch(f, /, *args, timeout=None, **kwargs)\n--\n\nCall f(*args, **kwargs) as a "
+             "preemptible function and return its Continuation.\n\nRuns at once, on this thread "
+             "and a stack of its own; returns when f has ended, has paused itself, or timeout "
+             "seconds of wall-clock time have passed (None: no limit; 0: create without running). "
+             "What f raises is kept for result().\n\nRaises TypeError or ValueError for a bad f or "
+             "timeout, ThreadError for a timeout on another thread than the main one.\n\nSource: "
+             "Boucher et al., Lightweight Preemptible Functions, USENIX ATC 2020.");
+PyDoc_STRVAR(call_doc,
+             "call(f, /, *args, timeout, **kwargs)\n--\n\nThe value of f(*args, **kwargs), if it "
+             "comes within timeout seconds of wall-clock time (None: no limit).\n\nOtherwise f is "
+             "cancelled, so that its finally blocks run, and TimedOut is raised. Main thread only "
+             "when there is a limit.");
+PyDoc_STRVAR(pause_doc,
+             "pause(value=None, /)\n--\n\nInside a preemptible function: give control back to "
+             "whoever launched "
+             "or resumed it; return when it is resumed.\n\nStateError outside of one, and inside "
+             "uninterruptible().");
+PyDoc_STRVAR(current_doc, "current()\n--\n\nThe innermost Continuation that runs on this thread, "
+                          "or None.");
+PyDoc_STRVAR(live_doc, "live()\n--\n\nAll continuations that are ready, running, paused or "
+                       "abandoned, on any thread, oldest first.");
+PyDoc_STRVAR(
+    on_stray_doc,
+    "on_stray(callback)\n--\n\nHave callback() called, on the main thread at a safe point, "
+    "when the library's signal comes from outside while no preemptible function runs. "
+    "None: ignore it. Returns the former callback or None.");
+PyDoc_STRVAR(prepare_doc,
+             "prepare()\n--\n\nInstall the signal handler now instead of at the first launch, so "
+             "that a signal from outside before that is not lost. Main thread only.");
+
+static PyMethodDef methods[] = {
+    {"launch", (PyCFunction)(void (*)(void))lpf_launch_py, METH_FASTCALL | METH_KEYWORDS,
+     launch_doc},
+    {"call", (PyCFunction)(void (*)(void))lpf_call_py, METH_FASTCALL | METH_KEYWORDS, call_doc},
+    {"pause", (PyCFunction)(void (*)(void))lpf_pause_py, METH_FASTCALL, pause_doc},
+    {"current", lpf_current_py, METH_NOARGS, current_doc},
+    {"live", lpf_live_py, METH_NOARGS, live_doc},
+    {"on_stray", lpf_on_stray_py, METH_O, on_stray_doc},
+    {"prepare", prepare, METH_NOARGS, prepare_doc},
+    {"_safepoint", (PyCFunction)(void (*)(void))lpf_safepoint_py, METH_FASTCALL, NULL},
+    {"_guard_classifier", lpf_guard_classifier_py, METH_O, NULL},
+    {"_guard_changed", lpf_guard_changed_py, METH_NOARGS, NULL},
+    {"_shutdown", lpf_shutdown_py, METH_VARARGS, NULL},
+    {"_set_errors", set_errors, METH_VARARGS, NULL},
+    {"_core", core_module, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "lpf._native",
+    .m_doc = "The native half of lpf; see the package.",
+    .m_size = -1,
+    .m_methods = methods,
+};
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    if (module == NULL) {
+        return NULL;
+    }
+    if (lpf_threadstate_init() < 0 || lpf_guard_init() < 0 || lpf_continuation_ready(module) < 0 ||
+        PyModule_AddObjectRef(module, "Continuation", (PyObject *)&LpfContinuation_Type) < 0 ||
+        PyType_Ready(&LpfTimeLimit_Type) < 0 || PyType_Ready(&LpfUninterruptible_Type) < 0 ||
+        PyModule_AddObjectRef(module, "time_limit", (PyObject *)&LpfTimeLimit_Type) < 0 ||
+        PyModule_AddObjectRef(module, "uninterruptible", (PyObject *)&LpfUninterruptible_Type) <
+            0 ||
+        PyModule_AddIntConstant(module, "signal", lpf__signal) < 0) {
+        Py_DECREF(module);
+        return NULL;
+    }
+    return module;
+}

@@ -1,0 +1,163 @@
+/* What the files of the CPython host know of each other.
+ *
+ *   compat.h        every difference between CPython versions
+ *   threadstate.c   the half of a thread state that belongs to a stack
+ *   guard.c         Python frames that must not be left in the middle
+ *   cancel.c        raising an exception in a function until it has unwound
+ *   safepoint.c     the Python-level signal handler, where functions are left
+ *   sigmask.c       the signal mask, saved only for those who change it
+ *   seconds.c       time limits as Python numbers
+ *   continuation.c  the type Continuation; launch, call, pause
+ *   limit.c         the types TimeLimit and Uninterruptible
+ *   module.c        the module
+ */
+#ifndef LPF_NATIVE_H
+#define LPF_NATIVE_H
+
+#include "threadstate.h"
+
+/* ---- cancel.c ----------------------------------------------------------------------------- */
+
+/* An exception that is raised in running code until that code has unwound. */
+struct lpf_canceller {
+    PyObject *exception; /* The one raised last; NULL before the first. */
+    uint64_t half;       /* From here on it is raised again even inside a finally block. */
+    uint64_t until;      /* From here on the code is given up. */
+    unsigned raised;     /* How often. */
+    unsigned quick;      /* Safe points at which to look again without waiting for a tick. */
+    bool active;
+    bool pressed; /* Raised again because of `half`. */
+};
+
+enum lpf_cancel_step { LPF_CANCEL_WAIT, LPF_CANCEL_RAISE, LPF_CANCEL_GIVE_UP };
+
+void lpf_cancel_start(struct lpf_canceller *canceller, uint64_t grace_ns);
+/* Looks whether the exception is still being handled, was swallowed, or has taken too long. */
+enum lpf_cancel_step lpf_cancel_look(PyThreadState *ts, struct lpf_canceller *canceller,
+                                     uint64_t now);
+/* A new lpf.Cancelled, remembered as the one raised last.  New reference, NULL on error. */
+PyObject *lpf_cancel_exception(struct lpf_canceller *canceller, PyObject *message);
+/* Asks for the next look. */
+void lpf_cancel_watch(struct lpf__thread *t, struct lpf_canceller *canceller, uint64_t now);
+void lpf_cancel_clear(struct lpf_canceller *canceller);
+
+/* ---- continuation.c ----------------------------------------------------------------------- */
+
+enum lpf_reason {
+    LPF_REASON_NONE,
+    LPF_REASON_TIMEOUT, /* Its time limit. */
+    LPF_REASON_REQUEST, /* request_pause. */
+    LPF_REASON_SIGNAL,  /* The signal came from outside the process. */
+    LPF_REASON_PAUSE,   /* It called lpf.pause itself. */
+};
+
+#define LPF_INLINE_ARGUMENTS 6
+
+typedef struct lpf_continuation {
+    PyObject_HEAD
+    lpf_t core;                 /* Its host is lpf_python_host. */
+    struct lpf_pystate inside;  /* While it stands still. */
+    struct lpf_pystate outside; /* Its launcher's or resumer's, while it runs. */
+    struct lpf_pyroot root;
+    PyObject *function;
+    PyObject **arguments; /* One free slot in front, for the vectorcall protocol. */
+    Py_ssize_t positional;
+    PyObject *keywords; /* Tuple of names or NULL. */
+    PyObject *few[LPF_INLINE_ARGUMENTS + 1];
+    PyObject *result;
+    PyObject *exception;
+    PyObject *thrown;     /* To be raised where it stands, when resumed. */
+    PyObject *broke_into; /* Name of the guarded module that a cancel did not wait for. */
+    PyObject *value;      /* Of lpf.pause(value). */
+    PyObject *weakrefs;
+    unsigned long thread_ident;
+    struct lpf_canceller canceller;
+    struct lpf_continuation *previous, *next; /* All that have not ended. */
+    enum lpf_reason reason;
+    bool cancelled;
+    bool abandoned;
+} Continuation;
+
+extern PyTypeObject LpfContinuation_Type;
+extern const struct lpf__host lpf_python_host;
+
+static inline Continuation *lpf_continuation_of(lpf_t *core)
+{
+    return (Continuation *)((char *)core - offsetof(Continuation, core));
+}
+
+/* Leave `c`, which runs on this thread, and whatever runs inside it.  Returns when it is resumed;
+ * -1 with an exception set if it is resumed to raise that. */
+int lpf_continuation_leave(PyThreadState *ts, Continuation *c, enum lpf_reason reason);
+int lpf_continuation_ready(PyObject *module);
+
+/* Is this the thread on which CPython delivers signals?  Installs the handler at the first call.
+ * -1 with lpf.ThreadError set otherwise. */
+int lpf_need_main_thread(const char *what);
+
+PyObject *lpf_launch_py(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *lpf_call_py(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *lpf_pause_py(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *lpf_current_py(PyObject *, PyObject *);
+PyObject *lpf_live_py(PyObject *, PyObject *);
+PyObject *lpf_shutdown_py(PyObject *, PyObject *);
+
+/* ---- safepoint.c -------------------------------------------------------------------------- */
+
+PyObject *lpf_safepoint_py(PyObject *, PyObject *const *, Py_ssize_t);
+PyObject *lpf_on_stray_py(PyObject *, PyObject *);
+int lpf_safepoint_install(PyObject *module); /* On the main thread; -1 with an exception. */
+bool lpf_safepoint_installed_here(void);     /* For this very thread? */
+void lpf_safepoint_again(void);              /* Have the safe point called once more. */
+void lpf_safepoint_close(void);              /* Ticks are ignored from now on. */
+
+/* ---- guard.c ------------------------------------------------------------------------------ */
+
+/* New reference to the name of the guarded module that forbids leaving now, NULL (no error) if
+ * nothing does.  Looks at the frames down to `end`, which is not looked at. */
+PyObject *lpf_guard_blocks(PyThreadState *ts, const lpf_frame *end);
+PyObject *lpf_guard_classifier_py(PyObject *, PyObject *);
+PyObject *lpf_guard_changed_py(PyObject *, PyObject *);
+int lpf_guard_init(void);
+
+/* ---- sigmask.c ---------------------------------------------------------------------------- */
+
+int lpf_sigmask_watch(void); /* Notice Python code that changes the signal mask. */
+
+/* ---- seconds.c ---------------------------------------------------------------------------- */
+
+/* Nanoseconds from a number of seconds; None is LPF_FOREVER.  -1 and an exception that names
+ * `parameter` for anything else. */
+int lpf_seconds(PyObject *value, const char *parameter, uint64_t *ns);
+
+/* ---- limit.c ------------------------------------------------------------------------------ */
+
+typedef struct {
+    PyObject_HEAD
+    struct lpf__limit core;
+    struct lpf_canceller canceller;
+    lpf_t *within; /* The function that it was entered in; NULL: the thread's own stack. */
+    PyObject *where;
+    uint64_t duration;
+    uint64_t grace;
+    uint64_t started;
+    bool entered;
+} TimeLimit;
+
+extern PyTypeObject LpfTimeLimit_Type;
+extern PyTypeObject LpfUninterruptible_Type;
+
+static inline TimeLimit *lpf_limit_of(struct lpf__limit *core)
+{
+    return (TimeLimit *)((char *)core - offsetof(TimeLimit, core));
+}
+
+/* ---- module.c ----------------------------------------------------------------------------- */
+
+/* Exception classes, defined in Python (lpf/_errors.py). */
+struct lpf_errors {
+    PyObject *cancelled, *timed_out, *not_finished, *state, *thread;
+};
+extern struct lpf_errors lpf_errors;
+
+#endif
