@@ -24,6 +24,7 @@ _SYSTEM = frozenset(
         "debugpy",
         "ipykernel",
         "jupyter_client",
+        "lpf_ipython",
         "pydevd",
         "tornado",
         "zmq",

@@ -47,26 +47,40 @@ class View:
 
 
 class Notice(View):
-    """One job in a line, as a shell prints it, and how to go on."""
+    """One job in a line, as a shell prints it; of a paused one also how to go on."""
 
-    def __init__(self, job: int, state: str, where: str) -> None:
-        self.job, self.state, self.where = job, state, where
+    def __init__(self, job: int, state: str, where: str, paused: bool = True) -> None:
+        self.job, self.state, self.where, self.paused = job, state, where, paused
 
     def text(self) -> str:
         """Return the line, and below it the commands."""
+        head = f"[{self.job}] {self.state}  {self.where}".rstrip()
+        if not self.paused:
+            return head
         commands = "   ".join(f"%lpf {name} {self.job}" for name in _COMMANDS)
-        return f"[{self.job}] {self.state}  {self.where}\n    {commands}"
+        return f"{head}\n    {commands}"
 
     def html(self) -> str:
         """Return the same as a small block."""
+        where = f"&ensp;{_code(self.where)}" if self.where else ""
+        head = f"<b>[{self.job}] {escape(self.state)}</b>{where}"
+        if not self.paused:
+            return f'<div style="{_MUTED}">{head}</div>'
         commands = "&ensp;".join(_code(f"%lpf {name} {self.job}") for name in _COMMANDS)
-        head = f"<b>[{self.job}] {escape(self.state)}</b>&ensp;{_code(self.where)}"
         return f'<div>{head}<div style="{_MUTED}">{commands}</div></div>'
 
 
 def notice(job: JobLike) -> Notice:
-    """Return what is shown when *job* has just been paused. Reads no variables."""
-    return Notice(job.id, _state(job), _where(job))
+    """Return what is shown when *job* has just been paused, or was. Reads no variables.
+
+    In a notebook the one that says "paused" can be updated by a later one: it then says that the
+    cell runs again, or how it ended, and no longer offers commands.
+    """
+    if job.state == "paused":
+        return Notice(job.id, _state(job), _where(job))
+    if job.state == "running":
+        return Notice(job.id, "running again", "", paused=False)
+    return Notice(job.id, f"{job.state} after {durations.show(job.elapsed)}", "", paused=False)
 
 
 class JobsView(View):
@@ -154,9 +168,18 @@ def _state(job: JobLike) -> str:
     if job.state != "paused":
         return job.state
     if job.reason == "timeout":
-        return f"paused after {durations.show(job.limit or job.elapsed)}"
+        return f"paused after {_limit_reached(job)}"
     why = {"signal": " by a signal", "memory": " at the memory limit", "pause": " by itself"}
     return f"paused{why.get(job.reason or '', '')}"
+
+
+def _limit_reached(job: JobLike) -> str:
+    """Return the time that ran out: the cell's limit, or all of its time after a ``for 2s``."""
+    by_cpu = bool(getattr(job, "limit_cpu", False))
+    used = job.cpu_time if by_cpu else job.elapsed
+    limit = job.limit if job.limit is not None else used
+    shown = limit if abs(used - limit) <= max(0.02, limit / 10) else used
+    return f"{durations.show(shown)}{' of CPU time' if by_cpu else ''}"
 
 
 def _where(job: JobLike) -> str:

@@ -32,7 +32,10 @@ _ABANDONED = (
 
 
 class Details(TypedDict):
-    """The machine-readable part. Seconds; ``limit`` is None where no limit was involved."""
+    """The machine-readable part. Seconds; ``limit`` is None where no limit was involved.
+
+    ``cell`` is the number of the cell that ``line`` is in; outside of cells there is a ``file``.
+    """
 
     kind: str
     limit: float | None
@@ -73,7 +76,7 @@ class CellEnded(Exception):
             "where": str(place) if place else None,
             "line": place.line if place else None,
             "cell": place.cell if place else None,
-            "file": place.file if place else None,
+            "file": place.file if place and place.cell is None else None,
             "text": shorten(clean(place.text), 100) if place else None,
             "job": job,
             "abandoned": abandoned,
@@ -164,7 +167,7 @@ def _source(place: Place | None) -> list[str]:
     lines = linecache.getlines(place.file)
     first, last = max(1, place.line - _AROUND), min(len(lines), place.line + _AROUND)
     return [
-        f"{'---->' if n == place.line else '     '} {n:>4} {shorten(_flat(lines[n - 1]), 120)}"
+        f"{'---->' if n == place.line else '     '} {n:>4} {shorten(_flat(lines[n - 1]), 120)}".rstrip()
         for n in range(first, last + 1)
     ]
 

@@ -17,8 +17,9 @@ class FakeJob:
     reason: str | None = "timeout"
     where: str = "line 3 in <cell 5>"
     elapsed: float = 0.5
-    cpu_time: float = 0.4
+    cpu_time: float = 0.49
     limit: float | None = 0.5
+    limit_cpu: bool = False
 
 
 @dataclass

@@ -67,6 +67,20 @@ def test_the_reason_for_a_pause_is_told(paused: Launch) -> None:
     }
 
 
+def test_the_notice_of_a_cell_that_went_on_offers_no_commands(paused: Launch) -> None:
+    running, ended = paused(count, 1, state="running"), paused(count, 1, state="cancelled")
+    assert str(display.notice(running)) == "[1] running again"
+    assert str(display.notice(ended)) == "[2] cancelled after 500 ms"
+    assert "%lpf" not in display.notice(ended).html()
+
+
+def test_after_another_stretch_the_whole_time_is_told(paused: Launch) -> None:
+    again = paused(count, 1, elapsed=0.7)
+    assert str(display.notice(again)).startswith("[1] paused after 700 ms  ")
+    again.limit_cpu = True
+    assert str(display.notice(again)).startswith("[1] paused after 500 ms of CPU time  ")
+
+
 def test_the_table_of_jobs_stands_in_columns(paused: Launch) -> None:
     jobs = [paused(count, 1), paused(count, 2, state="running", where="", limit=None)]
     lines = display.JobsView(jobs).text().splitlines()

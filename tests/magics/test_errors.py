@@ -30,11 +30,17 @@ def test_a_timeout_is_a_timeout_error_with_numbers() -> None:
         "where": "line 3 in <cell 5>",
         "line": 3,
         "cell": 5,
-        "file": "<no file>",
+        "file": None,
         "text": "n += 1",
         "job": 1,
         "abandoned": False,
     }
+
+
+def test_outside_of_cells_the_file_is_named() -> None:
+    error = CellTimeout(limit=1, elapsed=1, place=Place(7, "spin.py", "/a/spin.py", None, "f", ""))
+    assert (error.details["file"], error.details["cell"]) == ("/a/spin.py", None)
+    assert error.details["where"] == "line 7 in spin.py"
 
 
 def test_its_text_is_a_sentence_and_one_json_object() -> None:

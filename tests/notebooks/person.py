@@ -63,6 +63,7 @@ class Person:
         self._typed = typed
         self._cells: dict[str, Any] = {}
         self._over: set[str] = set()
+        self._displays: dict[str | None, list[Any]] = {}
         self._answers: dict[str, list[str]] = {}
 
     def run(self, notebook: Any) -> None:
@@ -73,7 +74,7 @@ class Person:
 
     def _run(self, cell: Any) -> None:
         cell.outputs, cell.execution_count = [], None
-        ident = self._client.execute(cell.source, allow_stdin=True, stop_on_error=False)
+        ident = self._send(cell)
         self._cells[ident] = cell
         keys = [start for start in self._typed if cell.source.startswith(start)]
         self._answers[ident] = list(self._typed[keys[0]]) if keys else []
@@ -85,6 +86,21 @@ class Person:
         while time.monotonic() < quiet:
             if self._listen(0.02):
                 quiet = time.monotonic() + _QUIET
+
+    def _send(self, cell: Any) -> str:
+        """Send the cell as JupyterLab does, with its metadata."""
+        content = {
+            "code": cell.source,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": True,
+            "stop_on_error": "raises-exception" not in cell.metadata.get("tags", []),
+        }
+        metadata = {**cell.metadata, "cellId": cell.id}
+        message = self._client.session.msg("execute_request", content, metadata=metadata)
+        self._client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
 
     def _listen(self, seconds: float) -> bool:
         """Take what comes on any channel; whether something came."""
@@ -111,8 +127,13 @@ class Person:
         elif kind == "execute_reply":
             self._over.add(parent)
             cell.execution_count = content.get("execution_count")
+        elif kind == "update_display_data":
+            for output in self._displays.get(content["transient"]["display_id"], []):
+                output.data = content["data"]
         elif kind in _OUTPUTS:
-            _add(cell.outputs, nbformat.v4.output_from_msg(message))
+            output = _add(cell.outputs, nbformat.v4.output_from_msg(message))
+            name = content.get("transient", {}).get("display_id")
+            self._displays.setdefault(name, []).append(output)
 
 
 def _next(get: Any, seconds: float) -> dict[str, Any] | None:
@@ -123,12 +144,13 @@ def _next(get: Any, seconds: float) -> dict[str, Any] | None:
     return message
 
 
-def _add(outputs: list[Any], new: Any) -> None:
+def _add(outputs: list[Any], new: Any) -> Any:
     last = outputs[-1] if outputs else None
     if last and new.output_type == last.output_type == "stream" and new.name == last.name:
         last.text += new.text
     else:
         outputs.append(new)
+    return outputs[-1]
 
 
 def text_of(cell: Any) -> str:
