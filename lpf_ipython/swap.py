@@ -103,6 +103,13 @@ class ExecutionCount(Attribute):
         self.put(max(mine, outside))
 
 
+class Payload(Attribute):
+    """What the reply is to carry to the front end; filled in place."""
+
+    def leave(self, mine: Any, outside: Any) -> None:
+        self.put([])
+
+
 class Figures(Item):
     """matplotlib's open figures: what another cell ends with would be shown and closed there."""
 
@@ -220,7 +227,7 @@ def items(shell: Any, streams: list[Any], kernel: Any = None) -> list[Item]:
     if kernel is not None:
         found += [
             Attribute(hook, "msg"),
-            Attribute(shell.payload_manager, "_payload"),
+            Payload(shell.payload_manager, "_payload"),
             *(Attribute(kernel, n) for n in ("_allow_stdin", "_sys_raw_input", "_save_getpass")),
         ]
     else:

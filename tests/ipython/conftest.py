@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from ipython.kernels import Kernel
 from jupyter_core.utils import ensure_event_loop
+
+from ipython.kernels import Kernel
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -135,6 +135,23 @@ class Kernel:
             assert self.news.wait_for(is_so, limit), self.seen()
         return found
 
+    def until_at(self, cell: Cell, *lines: int) -> None:
+        """Wait until *cell* runs at one of these lines."""
+
+        def is_there() -> bool:
+            jobs = self.control("lpf_jobs_request")["jobs"]
+            return any(
+                job["msg_id"] == cell.msg_id and job["where"].startswith(f"line {line} ")
+                for job in jobs
+                for line in lines
+            )
+
+        _poll(is_there)
+
+    def until_true(self, expression: str) -> None:
+        """Wait until *expression* is true in the kernel, which is idle."""
+        _poll(lambda: self.value(expression) == "True")
+
     def seen(self) -> str:
         """The last messages, for a failure's text."""
         lines = (f"{m['msg_type']} {str(m['content'])[:120]}" for m in self.messages[-10:])
@@ -166,6 +183,12 @@ class Kernel:
         self._reader.join()
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
+
+
+def _poll(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + LIMIT
+    while not is_so():
+        assert time.monotonic() < end
 
 
 class Cell:

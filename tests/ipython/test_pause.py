@@ -7,6 +7,7 @@ import os
 import signal
 
 import pytest
+
 from ipython.kernels import Cell, Kernel
 
 # Prints "go", then computes until `go_on` is set; a finite end on its own.
