@@ -30,6 +30,8 @@ _SYSTEM = frozenset(
         "zmq",
     ]
 )
+# They stand around the functions of any thread; ipkernel does in ipykernel 6.
+_WRAPPERS = frozenset(["decorator", "ipykernel.ipkernel", "threading"])
 
 
 class Process(TypedDict):
@@ -67,7 +69,7 @@ def _is_system(frame: FrameType | None) -> bool:
     """Say by its outermost function whose thread it is."""
     outermost = ""
     while frame is not None:
-        module = str(frame.f_globals.get("__name__")).partition(".")[0]
-        outermost = outermost if module == "threading" else module
+        module = str(frame.f_globals.get("__name__"))
+        outermost = outermost if module in _WRAPPERS else module
         frame = frame.f_back
-    return outermost in _SYSTEM
+    return outermost.partition(".")[0] in _SYSTEM

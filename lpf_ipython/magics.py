@@ -104,7 +104,7 @@ class LPFMagics(Magics):
         self._run_limited(self.shell, cell, limit.seconds, limit.on_timeout, limit.cpu)
 
     @line_magic
-    def lpf(self, line: str) -> None:
+    def lpf(self, line: str) -> Any:
         """Look at paused cells, and let them go on.
 
         %lpf jobs                 list the cells that are running or paused (also: %lpf)
@@ -124,8 +124,8 @@ class LPFMagics(Magics):
         command, *words = line.split() or ["jobs"]
         if command not in _COMMANDS:
             raise _usage(f"no command {command!r}")
-        action: Callable[[list[str]], None] = getattr(self, f"_do_{command}")
-        action(words)
+        action: Callable[[list[str]], Any] = getattr(self, f"_do_{command}")
+        return action(words)
 
     @context_matcher()  # type: ignore[untyped-decorator]
     def matcher(self, context: CompletionContext) -> SimpleMatcherResult:
@@ -158,10 +158,10 @@ class LPFMagics(Magics):
     def _do_help(self, words: list[str]) -> None:
         print(inspect.cleandoc(LPFMagics.lpf.__doc__ or ""))
 
-    def _do_config(self, words: list[str]) -> None:
+    def _do_config(self, words: list[str]) -> Any:
         setting = " ".join(words)
         name = setting if setting.startswith("LPF") or not setting else f"LPF.{setting}"
-        self.shell.run_line_magic("config", name or "LPF")
+        return self.shell.run_line_magic("config", name or "LPF")
 
     def _do_jobs(self, words: list[str]) -> None:
         _no_more(words)
