@@ -98,7 +98,6 @@ static _Atomic(struct table *) current_table;
 #define REFUSED_ADDRESSES 8
 static uintptr_t refused_addresses[REFUSED_ADDRESSES]; /* Whatever object they lie in. */
 static size_t refused_address_count;
-static void *refused_function;
 
 /* libgcc's: the frame description entry that covers an address. */
 struct dwarf_eh_bases {
@@ -169,7 +168,7 @@ static bool may_leave_object(const struct dl_phdr_info *info)
         }
     }
     /* Not our own object, unless it is the program itself: then the user's code lies there too, and
-     * `busy` and `in_handler` protect ours. */
+     * `busy` protects ours. */
     return program || !contains(info, (uintptr_t)&may_leave_object);
 }
 
@@ -207,7 +206,7 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *data)
 
 /* The extent of a function from its unwind entry, which local symbols have too.  GCC and clang
  * encode both fields in four bytes, the first relative to itself; anything else is left out. */
-static void add_function(struct table *table, void *address, enum kind kind)
+static void add_leaf(struct table *table, void *address)
 {
     struct dwarf_eh_bases bases;
     const char *entry = address != NULL ? _Unwind_Find_FDE(address, &bases) : NULL;
@@ -220,7 +219,7 @@ static void add_function(struct table *table, void *address, enum kind kind)
     memcpy(&length, entry + 12, sizeof length);
     uintptr_t begin = (uintptr_t)(entry + 8) + (uintptr_t)(intptr_t)start;
     if (begin == (uintptr_t)bases.func && length < 65536) {
-        add_range(table, begin, begin + length, kind);
+        add_range(table, begin, begin + length, LEAF);
     }
 }
 
@@ -232,7 +231,7 @@ static void add_leaves(struct table *table)
         return;
     }
     for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {
-        add_function(table, dlsym(library, leaves[i]), LEAF);
+        add_leaf(table, dlsym(library, leaves[i]));
     }
     dlclose(library);
 }
@@ -257,7 +256,6 @@ static struct table *make_table(void)
     table->rules = rule_version;
     dl_iterate_phdr(add_object, table);
     add_leaves(table);
-    add_function(table, refused_function, REFUSE);
     qsort(table->ranges, table->count, sizeof *table->ranges, by_start);
     return table;
 }
@@ -383,14 +381,6 @@ void lpf__codemap_refuse(const void *address)
         refused_addresses[refused_address_count++] = (uintptr_t)address;
         rule_version++;
     }
-    pthread_mutex_unlock(&lock);
-}
-
-void lpf__codemap_refuse_function(void *function)
-{
-    pthread_mutex_lock(&lock);
-    refused_function = function;
-    rule_version++;
     pthread_mutex_unlock(&lock);
 }
 

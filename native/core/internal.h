@@ -82,7 +82,8 @@ struct lpf__thread;
 struct lpf__host {
     /* Called by the signal handler when something is due (lpf__find_due tells what) while code of
      * this host runs.  Async-signal-safe.  It either asks the language for a safe point, where
-     * lpf__find_due is asked again, or leaves at once with lpf__leave. */
+     * lpf__find_due is asked again, or leaves at once with lpf__leave.  The signal is blocked
+     * meanwhile; who leaves at once sets keeps_mask at the function's start. */
     void (*tick)(struct lpf__thread *thread, void *ucontext);
 };
 
@@ -136,13 +137,12 @@ struct lpf {
     uint64_t left;     /* While HELD: what remained of its limit. */
     struct lpf__limit *limits;
     _Atomic int state;
-    _Atomic int request;              /* enum lpf__request, set from any thread. */
-    int uninterruptible;              /* Depth of lpf_enter. */
-    volatile sig_atomic_t in_handler; /* The handler was left on its stack, and will go on. */
-    bool keeps_mask;                  /* The signal mask is switched too. */
-    bool left_for_outer;              /* Paused only so that an outer function can be left. */
-    sigset_t mask;                    /* While PAUSED and keeps_mask. */
-    sigset_t caller_mask;             /* While RUNNING and keeps_mask. */
+    _Atomic int request;  /* enum lpf__request, set from any thread. */
+    int uninterruptible;  /* Depth of lpf_enter. */
+    bool keeps_mask;      /* The signal mask is switched too. */
+    bool left_for_outer;  /* Paused only so that an outer function can be left. */
+    sigset_t mask;        /* While PAUSED and keeps_mask. */
+    sigset_t caller_mask; /* While RUNNING and keeps_mask. */
 
     struct lpf__moment started; /* Start of the present slice. */
     uint64_t cycles;            /* Sum of the slices that ended: wall-clock time, */
@@ -234,8 +234,6 @@ void lpf__codemap_forked(void);  /* In the child. */
 /* Refuses whatever object holds the address: a host language's interpreter, which may be the
  * program itself. */
 void lpf__codemap_refuse(const void *address);
-/* Refuses one function of the program. */
-void lpf__codemap_refuse_function(void *function);
 /* May the code be left that the calling signal handler has interrupted at pc?  Async-signal-safe. */
 bool lpf__codemap_may_leave(uintptr_t pc);
 

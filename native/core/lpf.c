@@ -617,8 +617,9 @@ static int request(lpf_t *c)
             return status;
         }
     }
-    c->request = LPF__REQUEST_PAUSE;
-    lpf__wake(t);
+    if (atomic_exchange(&c->request, LPF__REQUEST_PAUSE) != LPF__REQUEST_PAUSE) {
+        lpf__wake(t); /* Once for many requests: signals interrupt system calls. */
+    }
     return LPF_OK;
 }
 

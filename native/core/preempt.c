@@ -9,10 +9,12 @@
  *     timer and lpf__wake, which make theirs directly.
  *   - It unwinds a few frames where the C library was interrupted (codemap.c says why that is safe).
  *   - It may switch away from inside itself (lpf__leave).  Allowed because the interrupted program
- *     counter lies in code that holds no lock of the process (codemap.c), and because the signal is
- *     installed with SA_NODEFER and an empty mask, so that the code it switches to finds its signal
- *     mask as it left it.  The rest of the handler runs when the function is resumed, on the same
- *     thread, and returns through the same signal frame.
+ *     counter lies in code that holds no lock of the process (codemap.c), and because the function's
+ *     signal mask is switched with it (keeps_mask), so that the code it switches to finds the mask as
+ *     it left it.  The rest of the handler runs when the function is resumed, on the same thread,
+ *     and returns through the same signal frame.
+ *   - The signal is blocked in the handler, in that rest of it, too.  Otherwise a storm of requests,
+ *     or limits shorter than the way out, would pile up signal frames.
  *   - errno is kept.
  */
 #define _GNU_SOURCE
@@ -62,16 +64,9 @@ static bool on_signal_stack(void)
     return sigaltstack(NULL, &present) == 0 && (present.ss_flags & SS_ONSTACK);
 }
 
-/* A function that was left in the handler goes on with the rest of it.  Left there again and again,
- * by limits shorter than that rest takes, it would pile up signal frames and get nowhere: what
- * lpf__leave does is covered by in_handler, what follows by the handler being refused as code.  All
- * of it must therefore be one function. */
-#define PART_OF_HANDLER static inline __attribute__((always_inline))
-
-static bool may_leave_native(const lpf_t *current, const void *ucontext)
+static bool may_leave_native(const void *ucontext)
 {
-    return !current->in_handler && lpf__codemap_may_leave(lpf__program_counter(ucontext)) &&
-           !on_signal_stack();
+    return lpf__codemap_may_leave(lpf__program_counter(ucontext)) && !on_signal_stack();
 }
 
 static uint64_t retry_after(unsigned refusals)
@@ -81,11 +76,9 @@ static uint64_t retry_after(unsigned refusals)
     return pause < LPF__RETRY_SLOWEST ? pause : LPF__RETRY_SLOWEST;
 }
 
-PART_OF_HANDLER void tick_native(struct lpf__thread *t, struct lpf__due due, uint64_t now,
-                                 void *ucontext)
+static void tick_native(struct lpf__thread *t, struct lpf__due due, uint64_t now, void *ucontext)
 {
-    lpf_t *current = t->current;
-    if (!may_leave_native(current, ucontext)) {
+    if (!may_leave_native(ucontext)) {
         rearm(t, now + retry_after(t->refusals++));
         lpf__unbusy(t);
         return;
@@ -93,13 +86,11 @@ PART_OF_HANDLER void tick_native(struct lpf__thread *t, struct lpf__due due, uin
     t->refusals = 0;
     lpf_t *victim = native_victim(t, due);
     victim->left_for_outer = victim != due.function;
-    current->in_handler = 1;
     lpf__leave(victim);
-    current->in_handler = 0;
 }
 
-/* Busy while it looks: a second tick in the middle of this would leave with half of it undone. */
-PART_OF_HANDLER void tick(struct lpf__thread *t, void *ucontext)
+/* Busy while it looks, so that wakes by the calls below are not lost. */
+static void tick(struct lpf__thread *t, void *ucontext)
 {
     if (t->busy) {
         t->missed = 1;
@@ -152,7 +143,7 @@ static void hear_outside(struct lpf__thread *t)
     }
 }
 
-static __attribute__((noinline)) void handler(int number, siginfo_t *info, void *ucontext)
+static void handler(int number, siginfo_t *info, void *ucontext)
 {
     int saved_errno = errno;
     struct lpf__thread *t = lpf__self;
@@ -186,12 +177,11 @@ static int wanted_signal(void)
 static int install(bool restart_calls)
 {
     lpf__signal = wanted_signal();
-    lpf__codemap_refuse_function((void *)handler);
     lpf__codemap_refresh();
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = handler;
-    action.sa_flags = SA_SIGINFO | SA_NODEFER | (restart_calls ? SA_RESTART : 0);
+    action.sa_flags = SA_SIGINFO | (restart_calls ? SA_RESTART : 0);
     sigemptyset(&action.sa_mask);
     return sigaction(lpf__signal, &action, NULL) == 0 ? LPF_OK : LPF_ESYSTEM;
 }
