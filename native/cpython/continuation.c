@@ -243,6 +243,9 @@ static void run(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
 {
     bool begins = c->core.state == LPF_READY;
     c->reason = LPF_REASON_NONE;
+    if (begins) {
+        lpf_pystate_share_context(ts);
+    }
     lpf_pystate_save(ts, &c->outside);
     if (begins) {
         lpf_pystate_begin(ts, &c->root, c->core.stack);
@@ -253,7 +256,7 @@ static void run(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
     lpf__run(&c->core, limit_ns);
     bool ended = c->core.state == LPF_FINISHED;
     if (ended) {
-        lpf_pystate_end(ts);
+        lpf_pystate_end(ts, &c->outside);
     }
     lpf_pystate_load(ts, &c->outside);
     if (ended) {

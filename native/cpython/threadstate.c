@@ -167,6 +167,15 @@ static void begin_shim(PyThreadState *ts, lpf_frame *shim)
 #endif
 }
 
+void lpf_pystate_share_context(PyThreadState *ts)
+{
+    if (ts->context == NULL) {
+        ts->context = PyContext_New();
+        ts->context_ver++;
+        PyErr_Clear(); /* Without memory for it, each side makes its own later. */
+    }
+}
+
 void lpf_pystate_begin(PyThreadState *ts, struct lpf_pyroot *root, struct lpf__stack *stack)
 {
     begin_shim(ts, &root->shim);
@@ -182,14 +191,7 @@ void lpf_pystate_begin(PyThreadState *ts, struct lpf_pyroot *root, struct lpf__s
     root->exc_state.exc_value = NULL;
     root->exc_state.previous_item = NULL;
     ts->exc_info = &root->exc_state;
-    /* The same context as the caller: what a plain call has.  A thread that has none yet gets one,
-     * so that what the function sets in it is there afterwards. */
-    if (ts->context == NULL) {
-        ts->context = PyContext_New();
-        ts->context_ver++;
-        PyErr_Clear(); /* Without memory for it, it is made later. */
-    }
-    Py_XINCREF(ts->context);
+    Py_XINCREF(ts->context); /* The same as the caller's: what a plain call has. */
 #if LPF_HAS_CURRENT_EXCEPTION
     ts->current_exception = NULL;
 #else
@@ -217,10 +219,13 @@ void lpf_pystate_begin(PyThreadState *ts, struct lpf_pyroot *root, struct lpf__s
     ts->recursion_headroom = 0;
 }
 
-void lpf_pystate_end(PyThreadState *ts)
+void lpf_pystate_end(PyThreadState *ts, const struct lpf_pystate *outside)
 {
-    Py_CLEAR(ts->context);
-    ts->context_ver++;
+    if (ts->context != NULL && ts->context == outside->context) {
+        Py_DECREF(ts->context); /* Stays the context that it is: no cache becomes invalid. */
+    } else {
+        Py_CLEAR(ts->context);
+    }
 }
 
 void lpf_pyroot_link(PyThreadState *ts, struct lpf_pyroot *root)

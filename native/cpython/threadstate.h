@@ -59,10 +59,14 @@ int lpf_threadstate_init(void); /* Once, at import. */
 
 void lpf_pystate_save(PyThreadState *ts, struct lpf_pystate *state);
 void lpf_pystate_load(PyThreadState *ts, struct lpf_pystate *state);
+/* Gives a thread that has no context yet one, so that what a function sets in it is there afterwards;
+ * call it before the lpf_pystate_save that precedes lpf_pystate_begin. */
+void lpf_pystate_share_context(PyThreadState *ts);
 /* A fresh state for a function on `stack`; call it after lpf_pystate_save. */
 void lpf_pystate_begin(PyThreadState *ts, struct lpf_pyroot *root, struct lpf__stack *stack);
-/* Drops what a function that has ended leaves in the thread state; lpf_pystate_load follows. */
-void lpf_pystate_end(PyThreadState *ts);
+/* Drops what a function that has ended leaves in the thread state; lpf_pystate_load(ts, outside)
+ * follows. */
+void lpf_pystate_end(PyThreadState *ts, const struct lpf_pystate *outside);
 
 void lpf_pyroot_link(PyThreadState *ts, struct lpf_pyroot *root); /* Before resuming. */
 void lpf_pyroot_unlink(struct lpf_pyroot *root);                  /* When leaving. */
