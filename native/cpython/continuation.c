@@ -162,17 +162,24 @@ static void entry(void *self)
     drop_call(c);
 }
 
-static const char *name_for_messages(PyObject *function)
+/* *owner: new reference to what the text belongs to, since a __qualname__ may be replaced. */
+static const char *name_for_messages(PyObject *function, PyObject **owner)
 {
     const char *name = NULL;
+    PyTypeObject *type = Py_TYPE(function);
+    if (PyMethod_Check(function)) {
+        return name_for_messages(PyMethod_GET_FUNCTION(function), owner);
+    }
     if (PyFunction_Check(function)) {
-        name = PyUnicode_AsUTF8(((PyFunctionObject *)function)->func_qualname);
-    } else if (PyMethod_Check(function)) {
-        return name_for_messages(PyMethod_GET_FUNCTION(function));
+        *owner = Py_NewRef(((PyFunctionObject *)function)->func_qualname);
+        name = PyUnicode_AsUTF8(*owner);
     } else if (PyCFunction_Check(function)) {
         name = ((PyCFunctionObject *)function)->m_ml->ml_name;
+    } else if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+        *owner = Py_NewRef(((PyHeapTypeObject *)type)->ht_name);
+        name = PyUnicode_AsUTF8(*owner);
     } else {
-        name = Py_TYPE(function)->tp_name;
+        name = type->tp_name;
     }
     if (name == NULL) {
         PyErr_Clear(); /* A name with lone surrogates. */
@@ -220,7 +227,7 @@ static int take_call(Continuation *c, PyObject *function, PyObject *const *args,
     c->arguments = copy + 1;
     c->positional = positional;
     c->function = Py_NewRef(function);
-    c->core.name = name_for_messages(function);
+    c->core.name = name_for_messages(function, &c->name_owner);
     return 0;
 }
 
@@ -281,7 +288,8 @@ int lpf_continuation_leave(PyThreadState *ts, Continuation *c, enum lpf_reason r
     if (c->thrown != NULL) {
         PyObject *exception = c->thrown;
         c->thrown = NULL;
-        lpf_set_exception(exception);
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception); /* With its context. */
+        Py_DECREF(exception);
         return -1;
     }
     return 0;
@@ -959,6 +967,7 @@ static void continuation_dealloc(Continuation *c)
     continuation_clear(c);
     Py_CLEAR(c->function);
     Py_CLEAR(c->broke_into);
+    Py_CLEAR(c->name_owner);
     lpf__release(&c->core);
     PyObject_GC_Del(c);
 }

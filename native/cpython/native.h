@@ -4,7 +4,10 @@
  *   threadstate.c   the half of a thread state that belongs to a stack
  *   guard.c         Python frames that must not be left in the middle
  *   cancel.c        raising an exception in a function until it has unwound
- *   safepoint.c     the Python-level signal handler, where functions are left
+ *   safepoint.c     rung 1: the Python-level signal handler, where functions are left
+ *   ladder.c        what the signal handler does until one of the rungs is reached
+ *   iterators.c     rung 3: calls to tp_iternext as safe points
+ *   watch.c         a native thread that sees when others wait for the GIL in vain
  *   sigmask.c       the signal mask, saved only for those who change it
  *   seconds.c       time limits as Python numbers
  *   continuation.c  the type Continuation; launch, call, pause
@@ -69,6 +72,7 @@ typedef struct lpf_continuation {
     PyObject *thrown;     /* To be raised where it stands, when resumed. */
     PyObject *broke_into; /* Name of the guarded module that a cancel did not wait for. */
     PyObject *value;      /* Of lpf.pause(value). */
+    PyObject *name_owner; /* What core.name belongs to, or NULL. */
     PyObject *weakrefs;
     unsigned long thread_ident;
     struct lpf_canceller canceller;
@@ -89,6 +93,11 @@ static inline Continuation *lpf_continuation_of(lpf_t *core)
 /* Leave `c`, which runs on this thread, and whatever runs inside it.  Returns when it is resumed;
  * -1 with an exception set if it is resumed to raise that. */
 int lpf_continuation_leave(PyThreadState *ts, Continuation *c, enum lpf_reason reason);
+/* The same from inside the signal handler, in native code that has released the GIL (which the
+ * caller has taken again).  What is to be raised stays in `thrown` until it is back in Python. */
+void lpf_continuation_leave_native(PyThreadState *ts, Continuation *c, enum lpf_reason reason);
+/* Raises it; always -1. */
+int lpf_continuation_raise_thrown(Continuation *c);
 int lpf_continuation_ready(PyObject *module);
 
 /* Is this the thread on which CPython delivers signals?  Installs the handler at the first call.
@@ -110,6 +119,29 @@ int lpf_safepoint_install(PyObject *module); /* On the main thread; -1 with an e
 bool lpf_safepoint_installed_here(void);     /* For this very thread? */
 void lpf_safepoint_again(void);              /* Have the safe point called once more. */
 void lpf_safepoint_close(void);              /* Ticks are ignored from now on. */
+
+/* New reference to the name of the module that forbids leaving what is due, NULL (no error) if
+ * nothing does. */
+PyObject *lpf_safepoint_blocked_by(PyThreadState *ts, struct lpf__due due);
+enum lpf_reason lpf_safepoint_reason(const lpf_t *c);
+bool lpf_safepoint_works_on(const struct lpf__thread *t); /* Async-signal-safe. */
+PyThreadState *lpf_safepoint_main_state(void);            /* Async-signal-safe. */
+
+/* ---- ladder.c ----------------------------------------------------------------------------- */
+
+void lpf_ladder_reached(void); /* A safe point has been reached. */
+
+/* ---- iterators.c -------------------------------------------------------------------------- */
+
+PyObject *lpf_iterators_set_py(PyObject *, PyObject *);
+void lpf_iterators_wrap(void);           /* Async-signal-safe; GIL held by this thread. */
+void lpf_iterators_unwrap(void);         /* Not in the handler. */
+void lpf_iterators_step(void *ucontext); /* Async-signal-safe; GIL held by this thread. */
+
+/* ---- watch.c ------------------------------------------------------------------------------ */
+
+PyObject *lpf_watch_py(PyObject *, PyObject *);
+void lpf_watch_let_go(struct lpf__thread *t); /* At a safe point: others may have the GIL. */
 
 /* ---- guard.c ------------------------------------------------------------------------------ */
 

@@ -7,43 +7,26 @@
  *
  * Invariants: only the main thread of the main interpreter comes here, since CPython delivers
  * signals nowhere else.  A tick that has been asked for and not answered is asked for again
- * (lpf_python_host.tick), so that a signal which comes just before a blocking call is not lost.
+ * (ladder.c), so that a signal which comes just before a blocking call is not lost.
  */
 #include "native.h"
 
 #include <string.h>
 
-#define FIRST_RETRY (LPF__MILLISECOND / 2)
 #define LAST_RETRY (8 * LPF__MILLISECOND)
 #define DEFER_RETRY (LPF__MILLISECOND / 5)
 
 static struct lpf__thread *volatile main_thread; /* The thread that the handler is installed for. */
+static PyThreadState *volatile main_state;       /* Its thread state. */
 static volatile sig_atomic_t closed;
 static volatile sig_atomic_t stray; /* A signal from outside while nothing ran. */
-static volatile uint64_t retry = FIRST_RETRY;
 static uint64_t defer = DEFER_RETRY;
 static bool looking; /* The guards are being asked: that runs Python code. */
 static PyObject *on_stray;
 
-/* ---- Called by the signal handler --------------------------------------------------------- */
+/* ---- Called by the interpreter ------------------------------------------------------------ */
 
-/* PyErr_SetInterruptEx and timer_settime are async-signal-safe; the rest are plain stores. */
-static void tick(struct lpf__thread *t, void *ucontext)
-{
-    (void)ucontext;
-    if (closed || t != main_thread) {
-        return;
-    }
-    PyErr_SetInterruptEx(lpf__signal);
-    uint64_t next = lpf__now() + retry;
-    if (retry < LAST_RETRY) {
-        retry *= 2;
-    }
-    if (next < t->timer.armed && t->timer.exists) {
-        lpf__timer_arm(&t->timer, next);
-    }
-}
-
+/* Called by the signal handler (core/preempt.c). */
 static void external(struct lpf__thread *t)
 {
     (void)t;
@@ -52,10 +35,6 @@ static void external(struct lpf__thread *t)
         PyErr_SetInterruptEx(lpf__signal);
     }
 }
-
-const struct lpf__host lpf_python_host = {tick};
-
-/* ---- Called by the interpreter ------------------------------------------------------------ */
 
 void lpf_safepoint_again(void)
 {
@@ -75,8 +54,7 @@ static int call_on_stray(void)
     return result != NULL ? 0 : -1;
 }
 
-/* What forbids leaving now: new reference to the name of a module, or NULL. */
-static PyObject *blocked_by(PyThreadState *ts, struct lpf__due due)
+PyObject *lpf_safepoint_blocked_by(PyThreadState *ts, struct lpf__due due)
 {
     const lpf_frame *end = NULL;
     lpf_t *last = due.function != NULL ? due.function : due.within;
@@ -115,7 +93,8 @@ static int raise_in_place(struct lpf__thread *t, struct lpf_canceller *canceller
 {
     PyObject *exception = lpf_cancel_exception(canceller, message);
     if (exception != NULL) {
-        lpf_set_exception(exception);
+        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception); /* With its context. */
+        Py_DECREF(exception);
     }
     lpf_cancel_watch(t, canceller, now);
     return -1;
@@ -156,7 +135,7 @@ static int enforce_limit(PyThreadState *ts, struct lpf__thread *t, TimeLimit *li
     return status;
 }
 
-static enum lpf_reason reason_of(const lpf_t *c)
+enum lpf_reason lpf_safepoint_reason(const lpf_t *c)
 {
     switch (c->request) {
     case LPF__REQUEST_PAUSE:
@@ -194,7 +173,7 @@ static int safepoint(struct lpf__thread *t)
         return 0;
     }
     struct lpf_canceller *canceller = canceller_of(due);
-    PyObject *blocker = blocked_by(ts, due);
+    PyObject *blocker = lpf_safepoint_blocked_by(ts, due);
     if (blocker != NULL) {
         bool wait = canceller == NULL || !canceller->active || now < canceller->half;
         if (wait) {
@@ -210,12 +189,15 @@ static int safepoint(struct lpf__thread *t)
         }
         Py_DECREF(blocker);
     }
-    retry = FIRST_RETRY;
     defer = DEFER_RETRY;
     if (due.function == NULL) {
         return enforce_limit(ts, t, lpf_limit_of(due.limit), now);
     }
     Continuation *c = lpf_continuation_of(due.function);
+    if (c->thrown != NULL && due.limit == NULL) {
+        /* It was left in native code, where nothing could be raised; now it is back. */
+        return lpf_continuation_raise_thrown(c);
+    }
     if (due.limit != NULL) {
         /* The limit's block is further out: leave what runs inside it, then look again there. */
         return lpf_continuation_leave(ts, c, LPF_REASON_TIMEOUT);
@@ -223,7 +205,7 @@ static int safepoint(struct lpf__thread *t)
     if (canceller != NULL) {
         return cancel_function(ts, t, c, now);
     }
-    return lpf_continuation_leave(ts, c, reason_of(due.function));
+    return lpf_continuation_leave(ts, c, lpf_safepoint_reason(due.function));
 }
 
 PyObject *lpf_safepoint_py(PyObject *module, PyObject *const *args, Py_ssize_t count)
@@ -233,8 +215,12 @@ PyObject *lpf_safepoint_py(PyObject *module, PyObject *const *args, Py_ssize_t c
     if (closed || t == NULL) {
         Py_RETURN_NONE;
     }
+    lpf_ladder_reached();
     if (stray && call_on_stray() < 0) {
         return NULL;
+    }
+    if (t->nudged) {
+        lpf_watch_let_go(t);
     }
     if (safepoint(t) < 0) {
         return NULL;
@@ -243,6 +229,16 @@ PyObject *lpf_safepoint_py(PyObject *module, PyObject *const *args, Py_ssize_t c
 }
 
 /* ---- Installing --------------------------------------------------------------------------- */
+
+bool lpf_safepoint_works_on(const struct lpf__thread *t)
+{
+    return !closed && t == main_thread;
+}
+
+PyThreadState *lpf_safepoint_main_state(void)
+{
+    return main_state;
+}
 
 bool lpf_safepoint_installed_here(void)
 {
@@ -283,7 +279,10 @@ int lpf_safepoint_install(PyObject *module)
         return -1;
     }
     lpf__external = external;
+    main_state = PyThreadState_Get();
     main_thread = t;
+    lpf__codemap_refuse((void *)&PyErr_SetInterruptEx);
+    lpf__codemap_refresh();
     return lpf_sigmask_watch();
 }
 

@@ -13,9 +13,13 @@ int lpf_seconds(PyObject *value, const char *parameter, uint64_t *ns)
     }
     double seconds = PyFloat_AsDouble(value);
     if (seconds == -1.0 && PyErr_Occurred()) {
-        if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        if (PyErr_ExceptionMatches(PyExc_OverflowError) && PyLong_Check(value)) {
             PyErr_Clear();
-            seconds = Py_SIZE(value) < 0 ? -1.0 : LONGEST;
+            if (_PyLong_Sign(value) < 0) { /* Too long for the message, too. */
+                PyErr_Format(PyExc_ValueError, "%s must not be negative", parameter);
+                return -1;
+            }
+            seconds = LONGEST;
         } else {
             if (PyErr_ExceptionMatches(PyExc_TypeError)) {
                 PyErr_Format(PyExc_TypeError, "%s must be a number of seconds or None, not %.200s",

@@ -60,7 +60,10 @@ def _nanoseconds(timeout: Any) -> int:
         raise TypeError(
             f"timeout must be a number of seconds or None, not {type(timeout).__name__}"
         )
-    seconds = float(timeout)
+    try:
+        seconds = float(timeout)
+    except OverflowError:  # An integer beyond all clocks.
+        seconds = math.inf if timeout > 0 else -math.inf
     if math.isnan(seconds):
         raise ValueError("timeout must not be NaN")
     if seconds < 0:
