@@ -91,12 +91,33 @@ static struct lpf__moment exact_moment(struct lpf__thread *t)
     return moment_now(t);
 }
 
+/* Nothing may be left in a fork, which holds the locks of half the C library. */
+#define BUSY_FORKING 2
+
 /* The CPU clock of a thread starts at zero in the child of a fork: the slices end before it, and
  * start anew behind it. */
 static void before_fork(void)
 {
+    struct lpf__thread *t = lpf__self;
+    if (t != NULL) {
+        if (!t->busy) {
+            t->busy = BUSY_FORKING;
+        }
+        exact_moment(t);
+    }
+}
+
+static void forked(struct lpf__thread *t)
+{
+    if (t->busy == BUSY_FORKING) {
+        lpf__unbusy(t);
+    }
+}
+
+static void after_fork_in_parent(void)
+{
     if (lpf__self != NULL) {
-        exact_moment(lpf__self);
+        forked(lpf__self);
     }
 }
 
@@ -111,7 +132,7 @@ static void move_slices(struct lpf__thread *t)
 }
 
 /* The child has none of the parent's timers and only the forking thread. */
-static void after_fork(void)
+static void after_fork_in_child(void)
 {
     struct lpf__thread *t = lpf__self;
     if (t != NULL) {
@@ -131,6 +152,7 @@ static void after_fork(void)
             lpf__timer_arm(&t->timer, nearest);
         }
     }
+    forked(t);
 }
 
 static void initialize(void)
@@ -138,7 +160,7 @@ static void initialize(void)
     first_cycles = lpf__cycles();
     first_ns = lpf__now();
     once_succeeded = pthread_key_create(&thread_key, thread_ended) == 0 &&
-                     pthread_atfork(before_fork, NULL, after_fork) == 0;
+                     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
 }
 
 struct lpf__thread *lpf__thread_get(void)
