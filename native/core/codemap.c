@@ -8,12 +8,12 @@
  *   - in one of the C library's leaf functions (memory, strings) or plain system calls, called from
  *     such an object.  The same leaves are used by realloc, stdio and getaddrinfo while they hold
  *     their locks, so the callers are looked at as well.
- * Everything unknown, code loaded since the last refresh included, may not be left; the tick is
+ * Everything else may not be left; the tick is
  * tried again, so that a function which only passes through such code is left shortly after.
  *
- * Invariant: the handler reads one immutable table through an atomic pointer.  A table that has
- * been replaced is never freed, since a handler on another thread may still be reading it; there is
- * one for each time that objects were loaded or unloaded between two launches.
+ * Invariant: the handler reads one immutable table through an atomic pointer, and is counted in
+ * `readers` meanwhile.  A table that has been replaced is freed when nobody reads: whoever comes
+ * later finds the new one.
  *
  * A statically linked program is one object, allocator and all: nothing in it may be left, unless
  * lpf_allow_library says otherwise.
@@ -34,6 +34,7 @@
 #include "internal.h"
 
 enum kind {
+    UNKNOWN, /* Loaded after the table was made. */
     REFUSE,
     LEAVE,
     LEAF, /* As its caller. */
@@ -45,6 +46,7 @@ struct range {
 };
 
 struct table {
+    struct table *older; /* Replaced, but not freed yet. */
     size_t count;
     size_t capacity;
     unsigned long long adds, subs; /* Of the loader, when the table was made. */
@@ -94,6 +96,7 @@ static size_t rule_count;
 static unsigned rule_version;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(struct table *) current_table;
+static _Atomic int readers;
 
 #define REFUSED_ADDRESSES 8
 static uintptr_t refused_addresses[REFUSED_ADDRESSES]; /* Whatever object they lie in. */
@@ -284,6 +287,20 @@ static bool is_stale(const struct table *table)
            table->rules != rule_version;
 }
 
+static void free_older(struct table *table)
+{
+    if (atomic_load(&readers) > 0) {
+        return;
+    }
+    struct table *older = table->older;
+    table->older = NULL;
+    while (older != NULL) {
+        struct table *next = older->older;
+        free(older);
+        older = next;
+    }
+}
+
 void lpf__codemap_refresh(void)
 {
     pthread_mutex_lock(&lock);
@@ -294,7 +311,9 @@ void lpf__codemap_refresh(void)
     if (is_stale(table)) {
         struct table *fresh = make_table();
         if (fresh != NULL) {
+            fresh->older = table;
             atomic_store(&current_table, fresh);
+            free_older(fresh);
         }
     }
     pthread_mutex_unlock(&lock);
@@ -302,15 +321,15 @@ void lpf__codemap_refresh(void)
 
 void lpf__codemap_forked(void)
 {
-    /* Another thread of the parent may have held it. */
+    /* Another thread of the parent may have held it, or been reading. */
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    atomic_store(&readers, 0);
 }
 
 /* Leaves of the C library lie inside its refused segment: the innermost range decides, and that is
  * the last one that starts at or before the address and contains it. */
-static enum kind kind_at(uintptr_t pc)
+static enum kind kind_in(const struct table *table, uintptr_t pc)
 {
-    const struct table *table = atomic_load(&current_table);
     if (table == NULL) {
         return REFUSE;
     }
@@ -328,7 +347,15 @@ static enum kind kind_at(uintptr_t pc)
             return table->ranges[low].kind;
         }
     }
-    return REFUSE;
+    return UNKNOWN;
+}
+
+static enum kind kind_at(uintptr_t pc)
+{
+    atomic_fetch_add(&readers, 1);
+    enum kind kind = kind_in(atomic_load(&current_table), pc);
+    atomic_fetch_sub(&readers, 1);
+    return kind;
 }
 
 /* The way from the signal handler out to the caller of the leaf that was interrupted. */
@@ -368,9 +395,16 @@ static bool may_leave_leaf(uintptr_t pc)
     return walk.caller == LEAVE;
 }
 
+/* Code that the table does not know belongs to an object that was loaded since.  Making a new table
+ * in the handler is allowed then: the thread is neither in the loader nor in the allocator nor in
+ * this file, all of which are known, so that it holds none of their locks. */
 bool lpf__codemap_may_leave(uintptr_t pc)
 {
     enum kind kind = kind_at(pc);
+    if (kind == UNKNOWN) {
+        lpf__codemap_refresh();
+        kind = kind_at(pc);
+    }
     return kind == LEAF ? may_leave_leaf(pc) : kind == LEAVE;
 }
 

@@ -38,6 +38,23 @@ static inline uintptr_t lpf__stack_pointer(const void *ucontext)
     return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RSP];
 }
 
+/* Single steps: a SIGTRAP after every instruction, for as long as the flag is set in the context
+ * that a signal handler returns to. */
+#define LPF__CAN_STEP 1
+
+static inline void lpf__set_stepping(void *ucontext, int on)
+{
+    const greg_t trap_flag = 0x100;
+    greg_t *flags = &((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_EFL];
+    *flags = on ? *flags | trap_flag : *flags & ~trap_flag;
+}
+
+/* At the first instruction of a function: have another function of the same type called instead. */
+static inline void lpf__call_instead(void *ucontext, uintptr_t function)
+{
+    ((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RIP] = (greg_t)function;
+}
+
 #elif defined(__aarch64__)
 
 static inline uint64_t lpf__cycles(void)
@@ -58,6 +75,8 @@ static inline uintptr_t lpf__stack_pointer(const void *ucontext)
 {
     return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.sp;
 }
+
+#define LPF__CAN_STEP 0 /* A process cannot set the flag for itself. */
 
 #else
 #error "liblpf has no context switch for this machine: add context_<arch>.S and a branch here"

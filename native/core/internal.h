@@ -25,8 +25,8 @@
 #define LPF__MICROSECOND UINT64_C(1000)
 #define LPF__MILLISECOND UINT64_C(1000000)
 
-/* A tick that falls where the function may not be left is tried again after this long; after many
- * such in a row (a thread that waits in pthread_cond_wait, say) less and less often. */
+/* A tick that falls where the function may not be left is tried again after this long; while the
+ * thread sleeps there (in pthread_cond_wait, say) less and less often. */
 #define LPF__RETRY (50 * LPF__MICROSECOND)
 #define LPF__RETRY_SLOWEST (2 * LPF__MILLISECOND)
 
@@ -166,6 +166,7 @@ struct lpf__thread {
     volatile sig_atomic_t busy;
     volatile sig_atomic_t missed;
     volatile sig_atomic_t pending; /* Came due inside an uninterruptible section. */
+    volatile sig_atomic_t nudged;  /* The host wants its tick called; from any thread. */
     lpf_t *volatile current;
     lpf_t *volatile outermost;
     struct lpf__limit *limits; /* Of the thread's own stack. */
@@ -175,7 +176,8 @@ struct lpf__thread {
     pid_t tid;
     void *alternate_stack; /* Ours, or NULL if the thread had one already. */
     struct lpf__moment latest;
-    unsigned refusals;        /* Ticks in a row that fell where nothing may be left. */
+    uint64_t retry;           /* Since when a tick was refused: the pause before the next one, */
+    uint64_t refused_cpu;     /* and the CPU time then. */
     _Atomic unsigned handles; /* Functions whose `thread` this is. */
     _Atomic bool ended;       /* The kernel thread is gone. */
 };

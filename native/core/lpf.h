@@ -10,11 +10,22 @@
  * lpf_strerror may be called from another one; every other call there gets LPF_ETHREAD.
  *
  * Signals: preemption uses one signal (SIGURG unless LPF_SIGNAL names another), installed at the
- * first launch with a limit.  While a program uses this library it must not install a handler of
- * its own for that signal.
+ * first launch with a limit and unblocked on the threads that launch so.  While a program uses this
+ * library it must not install a handler of its own for that signal.
+ *
+ * System calls that are blocked when a function is left go on when it is resumed, but for those that
+ * the system never restarts (poll, nanosleep and their like, see signal(7)): these return EINTR, now
+ * and then without a pause, too.
+ *
+ * Code that cannot be left in the middle is left shortly after: the C library (but for memory and
+ * string functions and blocking system calls), the loader, libraries with threads or an allocator of
+ * their own.  A statically linked program is such a library as a whole.  A function that waits for
+ * ever in one of these (pthread_cond_wait, say) is not left.
  *
  * What must not be done inside a preemptible function: returning by longjmp out of it, exiting
  * the thread with pthread_exit, and holding a lock that the caller will want while it is paused.
+ * A signal handler of the program's own that may run there should block the signal of this library
+ * (sa_mask), since it may have interrupted malloc.
  */
 #ifndef LPF_H
 #define LPF_H

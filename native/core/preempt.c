@@ -69,21 +69,34 @@ static bool may_leave_native(const void *ucontext)
     return lpf__codemap_may_leave(lpf__program_counter(ucontext)) && !on_signal_stack();
 }
 
-static uint64_t retry_after(unsigned refusals)
+/* Has the thread been asleep since the last refusal?  Handling the refusal itself takes a few
+ * microseconds. */
+static bool slept(struct lpf__thread *t)
 {
-    unsigned doublings = refusals / 32;
-    uint64_t pause = doublings < 8 ? LPF__RETRY << doublings : LPF__RETRY_SLOWEST;
-    return pause < LPF__RETRY_SLOWEST ? pause : LPF__RETRY_SLOWEST;
+    struct timespec clock;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &clock);
+    uint64_t cpu = (uint64_t)clock.tv_sec * UINT64_C(1000000000) + (uint64_t)clock.tv_nsec;
+    uint64_t used = cpu - t->refused_cpu;
+    t->refused_cpu = cpu;
+    return used < LPF__RETRY / 2;
+}
+
+/* Code that runs is about to come to a better place; where it waits, it may wait for ever. */
+static uint64_t retry_after(struct lpf__thread *t)
+{
+    uint64_t longer = t->retry * 2 < LPF__RETRY_SLOWEST ? t->retry * 2 : LPF__RETRY_SLOWEST;
+    t->retry = slept(t) && t->retry != 0 ? longer : LPF__RETRY;
+    return t->retry;
 }
 
 static void tick_native(struct lpf__thread *t, struct lpf__due due, uint64_t now, void *ucontext)
 {
     if (!may_leave_native(ucontext)) {
-        rearm(t, now + retry_after(t->refusals++));
+        rearm(t, now + retry_after(t));
         lpf__unbusy(t);
         return;
     }
-    t->refusals = 0;
+    t->retry = 0;
     lpf_t *victim = native_victim(t, due);
     victim->left_for_outer = victim != due.function;
     lpf__leave(victim);
@@ -103,11 +116,15 @@ static void tick(struct lpf__thread *t, void *ucontext)
     /* This tick may have been the only one for several deadlines; what is due in a section that
      * may not be interrupted waits for lpf_leave, not for the timer. */
     rearm(t, lpf__nearest_after(t, now));
+    lpf_t *current = t->current;
     if (due.function == NULL && due.limit == NULL) {
+        bool nudged = t->nudged && current != NULL && current->host != NULL;
         lpf__unbusy(t);
+        if (nudged) {
+            current->host->tick(t, ucontext);
+        }
         return;
     }
-    lpf_t *current = t->current;
     const struct lpf__host *host = current != NULL ? current->host : due.limit->host;
     if (host == NULL) {
         tick_native(t, due, now, ucontext);

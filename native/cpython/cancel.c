@@ -1,19 +1,25 @@
 /* Raising an exception in running code until that code has unwound.
  *
- * The exception is raised at a safe point.  From then on there are three cases, told apart by the
- * thread's stack of handled exceptions:
+ * The exception is raised at a safe point.  From then on there are four cases, told apart by the
+ * thread's stack of handled exceptions and by who else refers to the exception:
  *   - it is being handled (a finally block, a with statement, an except clause): let it, until half
  *     of the grace is over, then raise once more, which ends a finally block that never would;
+ *   - it is not being handled, but somebody has it: on its way, it waits in C code for a finalizer
+ *     or for the finally block of a generator that is being closed.  Or else it was swallowed and
+ *     kept.  Let it until half of the grace is over, then raise again and again;
  *   - it is nowhere: it was swallowed, so raise again at once.  This is looked at at every safe
  *     point for a while, so that the loop around `try: ... except: pass` is hit between two rounds,
  *     where no handler covers it;
  *   - the grace is over: give up.
+ *
+ * It is the same exception every time, so that the one which arrives in the end is known to be it.
  */
 #include "native.h"
 
 #define QUICK_LOOKS 200
 #define LOOK_INTERVAL (2 * LPF__MILLISECOND)
 #define LONGEST_CONTEXT 1000
+#define LONGEST_TRACEBACK 100 /* Times raised. */
 
 void lpf_cancel_start(struct lpf_canceller *canceller, uint64_t grace_ns)
 {
@@ -65,25 +71,31 @@ enum lpf_cancel_step lpf_cancel_look(PyThreadState *ts, struct lpf_canceller *ca
     if (now >= canceller->until) {
         return LPF_CANCEL_GIVE_UP;
     }
-    if (!in_flight(ts, canceller->exception)) {
-        return LPF_CANCEL_RAISE;
-    }
-    if (now >= canceller->half && !canceller->pressed) {
+    if (in_flight(ts, canceller->exception)) {
+        if (now < canceller->half || canceller->pressed) {
+            return LPF_CANCEL_WAIT;
+        }
         canceller->pressed = true;
         return LPF_CANCEL_RAISE;
     }
-    return LPF_CANCEL_WAIT;
+    bool somebody_has_it = Py_REFCNT(canceller->exception) > 1;
+    return somebody_has_it && now < canceller->half ? LPF_CANCEL_WAIT : LPF_CANCEL_RAISE;
 }
 
 PyObject *lpf_cancel_exception(struct lpf_canceller *canceller, PyObject *message)
 {
-    PyObject *exception = PyObject_CallOneArg(lpf_errors.cancelled, message);
-    if (exception != NULL) {
-        Py_XSETREF(canceller->exception, Py_NewRef(exception));
-        canceller->raised++;
-        canceller->quick = QUICK_LOOKS;
+    if (canceller->exception == NULL) {
+        canceller->exception = PyObject_CallOneArg(lpf_errors.cancelled, message);
+        if (canceller->exception == NULL) {
+            return NULL;
+        }
+    } else if (Py_REFCNT(canceller->exception) == 1 || canceller->raised > LONGEST_TRACEBACK) {
+        PyException_SetTraceback(canceller->exception, Py_None);
+        PyException_SetContext(canceller->exception, NULL);
     }
-    return exception;
+    canceller->raised++;
+    canceller->quick = QUICK_LOOKS;
+    return Py_NewRef(canceller->exception);
 }
 
 void lpf_cancel_watch(struct lpf__thread *t, struct lpf_canceller *canceller, uint64_t now)

@@ -21,6 +21,9 @@
 #undef _PyGC_FINALIZED /* Defined differently by the internal headers of 3.11 and 3.12. */
 #include <internal/pycore_frame.h>
 #include <internal/pycore_interp.h>
+#if PY_VERSION_HEX >= 0x030D0000
+#include <internal/pycore_ceval.h> /* _PY_GIL_DROP_REQUEST_BIT */
+#endif
 #undef Py_BUILD_CORE
 
 #include <stdbool.h>

@@ -285,14 +285,31 @@ int lpf_continuation_leave(PyThreadState *ts, Continuation *c, enum lpf_reason r
         lpf_safepoint_again();
     }
     lpf__leave(&c->core);
-    if (c->thrown != NULL) {
-        PyObject *exception = c->thrown;
-        c->thrown = NULL;
-        PyErr_SetObject((PyObject *)Py_TYPE(exception), exception); /* With its context. */
-        Py_DECREF(exception);
-        return -1;
+    return c->thrown != NULL ? lpf_continuation_raise_thrown(c) : 0;
+}
+
+int lpf_continuation_raise_thrown(Continuation *c)
+{
+    PyObject *exception = c->thrown;
+    c->thrown = NULL;
+    if (!c->canceller.active && c->core.request == LPF__REQUEST_HOST) {
+        c->core.request = LPF__NO_REQUEST;
     }
-    return 0;
+    PyErr_SetObject((PyObject *)Py_TYPE(exception), exception); /* With its context. */
+    Py_DECREF(exception);
+    return -1;
+}
+
+void lpf_continuation_leave_native(PyThreadState *ts, Continuation *c, enum lpf_reason reason)
+{
+    c->reason = reason;
+    lpf_pystate_save(ts, &c->inside);
+    lpf_pyroot_unlink(&c->root);
+    lpf__leave(&c->core);
+    if (c->thrown != NULL) {
+        c->core.request = LPF__REQUEST_HOST;
+        lpf_safepoint_again();
+    }
 }
 
 int lpf_need_main_thread(const char *what)

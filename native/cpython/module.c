@@ -70,6 +70,12 @@ PyDoc_STRVAR(prepare_doc,
              "prepare()\n--\n\nInstall the signal handler now instead of at the first launch, so "
              "that a signal from outside before that is not lost. Main thread only.");
 
+PyDoc_STRVAR(watch_doc,
+             "watch(on)\n--\n\nStart (True) or stop a native thread that sees when other threads "
+             "wait for the GIL in vain, because C code on the main thread holds it inside a "
+             "preemptible function, and has that code give way at its next safe point. It sleeps "
+             "while no preemptible function runs.");
+
 static PyMethodDef methods[] = {
     {"launch", (PyCFunction)(void (*)(void))lpf_launch_py, METH_FASTCALL | METH_KEYWORDS,
      launch_doc},
@@ -82,6 +88,8 @@ static PyMethodDef methods[] = {
     {"_safepoint", (PyCFunction)(void (*)(void))lpf_safepoint_py, METH_FASTCALL, NULL},
     {"_guard_classifier", lpf_guard_classifier_py, METH_O, NULL},
     {"_guard_changed", lpf_guard_changed_py, METH_NOARGS, NULL},
+    {"_iterators", lpf_iterators_set_py, METH_O, NULL},
+    {"watch", lpf_watch_py, METH_O, watch_doc},
     {"_shutdown", lpf_shutdown_py, METH_VARARGS, NULL},
     {"_set_errors", set_errors, METH_VARARGS, NULL},
     {"_core", core_module, METH_NOARGS, NULL},

@@ -23,7 +23,7 @@
 
 /* An exception that is raised in running code until that code has unwound. */
 struct lpf_canceller {
-    PyObject *exception; /* The one raised last; NULL before the first. */
+    PyObject *exception; /* NULL before it is raised first. */
     uint64_t half;       /* From here on it is raised again even inside a finally block. */
     uint64_t until;      /* From here on the code is given up. */
     unsigned raised;     /* How often. */
@@ -38,7 +38,7 @@ void lpf_cancel_start(struct lpf_canceller *canceller, uint64_t grace_ns);
 /* Looks whether the exception is still being handled, was swallowed, or has taken too long. */
 enum lpf_cancel_step lpf_cancel_look(PyThreadState *ts, struct lpf_canceller *canceller,
                                      uint64_t now);
-/* A new lpf.Cancelled, remembered as the one raised last.  New reference, NULL on error. */
+/* The lpf.Cancelled to raise, made at the first call.  New reference, NULL on error. */
 PyObject *lpf_cancel_exception(struct lpf_canceller *canceller, PyObject *message);
 /* Asks for the next look. */
 void lpf_cancel_watch(struct lpf__thread *t, struct lpf_canceller *canceller, uint64_t now);

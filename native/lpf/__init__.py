@@ -37,6 +37,7 @@ except ImportError as _error:
 _native._set_errors(Cancelled, TimedOut, NotFinished, StateError, ThreadError)
 
 from . import guards  # noqa: E402
+from ._iterators import iterator_types as _iterator_types  # noqa: E402
 from ._native import (  # noqa: E402
     Continuation,
     call,
@@ -48,6 +49,7 @@ from ._native import (  # noqa: E402
     prepare,
     time_limit,
     uninterruptible,
+    watch,
 )
 
 if TYPE_CHECKING:
@@ -75,7 +77,10 @@ __all__ = [
     "time_limit",
     "uninterruptible",
     "unload_ipython_extension",
+    "watch",
 ]
+
+_native._iterators(_iterator_types())
 
 _SHUTDOWN_GRACE = 0.5  # Seconds that each paused function has to unwind when Python exits.
 

@@ -1,0 +1,213 @@
+/* Rung 3: C code that holds the GIL and draws from iterators.
+ *
+ * By contract, a call to tp_iternext may run any Python code, so that such a call is a safe point
+ * for its caller.  There are two ways to be at one:
+ *
+ *   Wrapping   The handler stores `wrapper` into the slots of the built-in iterator types: plain
+ *              pointer stores.  The first call takes all wrappers off again.
+ *   Stepping   C code that reads the slot once, before its loop (all, any, deque), never sees the
+ *              wrapper.  So the handler sets the trap flag, and looks after each instruction whether
+ *              the thread is at the first one of a built-in tp_iternext function.  If so, it has
+ *              `wrapper` called instead, which has the same type.  Nothing is written into code, and
+ *              no other thread notices.
+ *
+ * Nothing here costs anything until a function could not be left in time.
+ *
+ * Invariants: `types` is written once, before the first tick, and never again.  Wrappers are put on
+ * by the handler while this thread holds the GIL, and taken off by this thread outside of it.  Other
+ * threads that meet a wrapper just call the original.  A class made while wrappers are on inherits
+ * the wrapper; it is given the original when it is first called.
+ */
+#include "native.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define MOST_TYPES 128
+#define ENTRIES 512 /* A power of two, several times MOST_TYPES. */
+#define MOST_STEPS 20000
+
+struct iterator {
+    PyTypeObject *type; /* Kept alive. */
+    iternextfunc original;
+};
+
+static struct iterator types[MOST_TYPES];
+static volatile sig_atomic_t count;
+static volatile sig_atomic_t wrapped;
+static uintptr_t entries[ENTRIES]; /* Hash table of the original functions. */
+static volatile sig_atomic_t steps_left;
+
+static iternextfunc original_of(PyTypeObject *type)
+{
+    for (; type != NULL; type = type->tp_base) {
+        for (int i = 0; i < count; i++) {
+            if (types[i].type == type) {
+                return types[i].original;
+            }
+        }
+    }
+    return NULL; /* Impossible: the wrapper is only in the slots of these types and their heirs. */
+}
+
+static PyObject *wrapper(PyObject *iterator)
+{
+    PyTypeObject *type = Py_TYPE(iterator);
+    iternextfunc original = original_of(type);
+    if (original == NULL) {
+        PyErr_SetString(PyExc_SystemError, "lpf: an iterator of an unknown type");
+        return NULL;
+    }
+    if (type->tp_iternext == wrapper) {
+        type->tp_iternext = original;
+    }
+    if (lpf_safepoint_installed_here()) {
+        lpf_ladder_reached();
+        if (PyErr_CheckSignals() < 0) {
+            return NULL;
+        }
+    }
+    return original(iterator);
+}
+
+void lpf_iterators_wrap(void)
+{
+    if (wrapped) {
+        return;
+    }
+    wrapped = 1;
+    for (int i = 0; i < count; i++) {
+        if (types[i].type->tp_iternext == types[i].original) {
+            types[i].type->tp_iternext = wrapper;
+        }
+    }
+}
+
+void lpf_iterators_unwrap(void)
+{
+    steps_left = 0; /* The next trap takes the flag away. */
+    if (!wrapped) {
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        if (types[i].type->tp_iternext == wrapper) {
+            types[i].type->tp_iternext = types[i].original;
+        }
+    }
+    wrapped = 0;
+}
+
+/* ---- Stepping ----------------------------------------------------------------------------- */
+
+static size_t hash(uintptr_t address)
+{
+    return (address >> 4) * 0x9E3779B1u & (ENTRIES - 1);
+}
+
+static void remember_entry(uintptr_t address)
+{
+    size_t at = hash(address);
+    while (entries[at] != 0 && entries[at] != address) {
+        at = (at + 1) & (ENTRIES - 1);
+    }
+    entries[at] = address;
+}
+
+#if LPF__CAN_STEP
+
+static struct sigaction trap_before;
+
+static bool is_entry(uintptr_t address)
+{
+    size_t at = hash(address);
+    while (entries[at] != 0) {
+        if (entries[at] == address) {
+            return true;
+        }
+        at = (at + 1) & (ENTRIES - 1);
+    }
+    return false;
+}
+
+static void pass_on(int number, siginfo_t *info, void *ucontext)
+{
+    if (trap_before.sa_flags & SA_SIGINFO) {
+        trap_before.sa_sigaction(number, info, ucontext);
+    } else if (trap_before.sa_handler == SIG_DFL) {
+        sigaction(SIGTRAP, &trap_before, NULL);
+        raise(SIGTRAP);
+    } else if (trap_before.sa_handler != SIG_IGN) {
+        trap_before.sa_handler(number);
+    }
+}
+
+static void stop_stepping(void *ucontext)
+{
+    lpf__set_stepping(ucontext, 0);
+    steps_left = 0;
+    sigaction(SIGTRAP, &trap_before, NULL);
+}
+
+/* After each instruction.  Calls sigaction and nothing else. */
+static void trap(int number, siginfo_t *info, void *ucontext)
+{
+    int saved_errno = errno;
+    if (info->si_code <= 0 || info->si_code == TRAP_BRKPT || lpf__self == NULL) {
+        pass_on(number, info, ucontext); /* A debugger's, or sent by somebody. */
+    } else if (steps_left <= 0 || _PyThreadState_UncheckedGet() != lpf_safepoint_main_state()) {
+        stop_stepping(ucontext);
+    } else if (is_entry(lpf__program_counter(ucontext))) {
+        stop_stepping(ucontext);
+        lpf__call_instead(ucontext, (uintptr_t)wrapper);
+    } else {
+        steps_left--;
+    }
+    errno = saved_errno;
+}
+
+void lpf_iterators_step(void *ucontext)
+{
+    if (steps_left > 0) {
+        return;
+    }
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = trap;
+    action.sa_flags = SA_SIGINFO;
+    sigfillset(&action.sa_mask);
+    if (sigaction(SIGTRAP, &action, &trap_before) == 0) {
+        steps_left = MOST_STEPS;
+        lpf__set_stepping(ucontext, 1);
+    }
+}
+
+#else
+
+void lpf_iterators_step(void *ucontext)
+{
+    (void)ucontext;
+}
+
+#endif
+
+PyObject *lpf_iterators_set_py(PyObject *module, PyObject *list)
+{
+    (void)module;
+    if (count != 0) {
+        Py_RETURN_NONE;
+    }
+    if (!PyList_Check(list)) {
+        PyErr_SetString(PyExc_TypeError, "a list of types is needed");
+        return NULL;
+    }
+    int found = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list) && found < MOST_TYPES; i++) {
+        PyTypeObject *type = (PyTypeObject *)PyList_GET_ITEM(list, i);
+        if (PyType_Check(type) && type->tp_iternext != NULL) {
+            types[found++] = (struct iterator){(PyTypeObject *)Py_NewRef(type), type->tp_iternext};
+            remember_entry((uintptr_t)type->tp_iternext);
+        }
+    }
+    count = found;
+    Py_RETURN_NONE;
+}

@@ -1,0 +1,141 @@
+/* The ladder: what the signal handler does, tick after tick, until a function that is due has been
+ * left.  Each rung is tried when those below it had their time.
+ *
+ *   1  at once            ask for Python's own safe point (safepoint.c)
+ *   2  NATIVE_AFTER       the thread has released the GIL: leave the native code where it is
+ *   3  ITERATOR_AFTER     it holds the GIL: make calls to tp_iternext safe points (iterators.c)
+ *      STEP_AFTER         the same, for C code that has read the slot before its loop
+ *
+ * All of this file runs inside the signal handler, on the main thread.
+ *
+ * Rungs 1 and 3 only store and call what is async-signal-safe (PyErr_SetInterruptEx is made for
+ * handlers, timer_settime and sigaction are on POSIX's list).
+ *
+ * Rung 2 takes the GIL and runs CPython code in the handler.  That is allowed because of where the
+ * thread was interrupted: with the GIL released, so that no object and no interpreter structure is
+ * half changed by it, and at a program counter outside of libpython, the allocator, the loader and
+ * everything else that holds a lock of the process (core/codemap.c).  The handler is then no more
+ * than a call from that point into Python, as a callback is.
+ */
+#include "native.h"
+
+#include <string.h>
+
+#define FIRST_RETRY (LPF__MILLISECOND / 2)
+#define LAST_RETRY (8 * LPF__MILLISECOND)
+#define NATIVE_AFTER (LPF__MILLISECOND)
+#define ITERATOR_AFTER (LPF__MILLISECOND)
+#define STEP_AFTER (2 * LPF__MILLISECOND)
+#define FIRST_STEP_PAUSE (20 * LPF__MILLISECOND)
+#define LAST_STEP_PAUSE (1000 * LPF__MILLISECOND)
+
+static struct {
+    uint64_t since; /* When the first tick that was not answered came; 0: none. */
+    uint64_t retry;
+    uint64_t step_at, step_pause;
+} climb;
+
+void lpf_ladder_reached(void)
+{
+    lpf_iterators_unwrap();
+    climb.since = 0;
+}
+
+static bool holds_gil(PyThreadState *ts)
+{
+    return _PyThreadState_UncheckedGet() == ts;
+}
+
+/* Leaves the function that is due; true if it was left (and has been resumed by now). */
+static bool leave_native(PyThreadState *ts, struct lpf__thread *t, const ucontext_t *context)
+{
+    struct lpf__due due = lpf__find_due(t, lpf__now());
+    if (due.function == NULL || due.function->host != &lpf_python_host) {
+        return false; /* The limit of a block can only be raised in Python. */
+    }
+    Continuation *c = lpf_continuation_of(due.function);
+    if (c->canceller.active) {
+        if (c->canceller.exception == NULL || lpf__now() < c->canceller.until) {
+            return false; /* The exception is raised when the native call is back in Python. */
+        }
+        c->abandoned = true;
+    } else {
+        PyObject *blocker = lpf_safepoint_blocked_by(ts, due);
+        if (blocker != NULL) {
+            Py_DECREF(blocker);
+            return false;
+        }
+    }
+    /* The handler has the signal blocked; who goes on next must not. */
+    if (!c->core.keeps_mask) {
+        c->core.caller_mask = context->uc_sigmask;
+        c->core.keeps_mask = true;
+    }
+    climb.since = 0;
+    lpf_continuation_leave_native(ts, c, lpf_safepoint_reason(&c->core));
+    return true;
+}
+
+static bool rung_two(struct lpf__thread *t, void *ucontext)
+{
+    if (!lpf__codemap_may_leave(lpf__program_counter(ucontext))) {
+        return false;
+    }
+    PyThreadState *ts = lpf_safepoint_main_state();
+    PyEval_RestoreThread(ts);
+    bool left = leave_native(ts, t, ucontext);
+    PyEval_SaveThread();
+    return left;
+}
+
+static void rung_three(uint64_t waited, uint64_t now, void *ucontext)
+{
+    if (waited >= ITERATOR_AFTER) {
+        lpf_iterators_wrap();
+    }
+    if (waited >= STEP_AFTER && now >= climb.step_at) {
+        lpf_iterators_step(ucontext);
+        climb.step_at = now + climb.step_pause;
+        if (climb.step_pause < LAST_STEP_PAUSE) {
+            climb.step_pause *= 2;
+        }
+    }
+}
+
+static void rearm(struct lpf__thread *t, uint64_t when)
+{
+    if (when < t->timer.armed && t->timer.exists) {
+        lpf__timer_arm(&t->timer, when);
+    }
+}
+
+static void tick(struct lpf__thread *t, void *ucontext)
+{
+    if (!lpf_safepoint_works_on(t)) {
+        return;
+    }
+    PyErr_SetInterruptEx(lpf__signal);
+    uint64_t now = lpf__now();
+    if (climb.since == 0) {
+        climb.since = now;
+        climb.retry = FIRST_RETRY;
+        climb.step_at = 0;
+        climb.step_pause = FIRST_STEP_PAUSE;
+    }
+    uint64_t waited = now - climb.since;
+    uint64_t again = climb.retry;
+    if (waited > STEP_AFTER && climb.retry < LAST_RETRY) {
+        climb.retry *= 2;
+    }
+    if (holds_gil(lpf_safepoint_main_state())) {
+        rung_three(waited, now, ucontext);
+    } else if (waited >= NATIVE_AFTER) {
+        if (rung_two(t, ucontext)) {
+            return;
+        }
+        again = 2 * LPF__RETRY;
+    }
+    rearm(t, now + again);
+}
+
+const struct lpf__host lpf_python_host = {tick};

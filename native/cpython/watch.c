@@ -1,0 +1,122 @@
+/* A native thread, without the GIL, that sees when other threads wait for the GIL in vain.
+ *
+ * C code that holds the GIL and polls for signals only (big integers, regular expressions), or not
+ * even that, keeps every other Python thread out: in a Jupyter kernel, the one that would hear a
+ * request to pause.  CPython notes the wait of such a thread as a request to drop the GIL, which the
+ * bytecode loop obeys within 5 ms.  Where the request still stands after two looks, the main thread
+ * is nudged: it climbs the ladder to its next safe point, and there lets the GIL go for a moment.
+ *
+ * Invariants: the thread touches no object and no lock of CPython, only reads flags; it has every
+ * signal blocked; it waits on a condition while no preemptible function runs.
+ */
+#include "native.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LOOK_EVERY (20 * LPF__MILLISECOND)
+#define COURTESY_NS 1000000 /* A thread that waited needs the GIL several times to do anything. */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static bool wanted;
+static bool exists;
+static pid_t process; /* That the thread was started in. */
+static struct lpf__thread *watched;
+static PyThreadState *watched_state;
+
+static bool gil_is_wanted(void)
+{
+#if LPF_PY(13)
+    return (_Py_atomic_load_uintptr_relaxed(&watched_state->eval_breaker) &
+            _PY_GIL_DROP_REQUEST_BIT) != 0;
+#else
+    return _Py_atomic_load_relaxed(&watched_state->interp->ceval.gil_drop_request) != 0;
+#endif
+}
+
+static void wait_a_look(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)LOOK_EVERY;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_cond_timedwait(&changed, &lock, &until);
+}
+
+static void *watch(void *ignored)
+{
+    (void)ignored;
+    bool before = false;
+    pthread_mutex_lock(&lock);
+    while (wanted) {
+        wait_a_look();
+        bool now = wanted && watched->outermost != NULL && gil_is_wanted();
+        if (now && before) {
+            watched->nudged = 1;
+            lpf__wake(watched);
+        }
+        before = now;
+    }
+    exists = false;
+    pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+static int start(void)
+{
+    sigset_t all, present;
+    pthread_t thread;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &present);
+    int status = pthread_create(&thread, NULL, watch, NULL);
+    pthread_sigmask(SIG_SETMASK, &present, NULL);
+    if (status != 0) {
+        errno = status;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    pthread_detach(thread);
+    exists = true;
+    return 0;
+}
+
+PyObject *lpf_watch_py(PyObject *module, PyObject *on)
+{
+    int truth = PyObject_IsTrue(on);
+    if (truth < 0) {
+        return NULL;
+    }
+    if (truth && !lpf_safepoint_installed_here() && lpf_safepoint_install(module) < 0) {
+        return NULL;
+    }
+    if (process != getpid()) { /* A child of fork has no such thread, and perhaps a locked lock. */
+        process = getpid();
+        lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+        changed = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+        exists = false;
+    }
+    pthread_mutex_lock(&lock);
+    wanted = truth != 0;
+    watched = lpf__self;
+    watched_state = lpf_safepoint_main_state();
+    int status = wanted && !exists ? start() : 0;
+    pthread_cond_signal(&changed);
+    pthread_mutex_unlock(&lock);
+    if (status < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+void lpf_watch_let_go(struct lpf__thread *t)
+{
+    t->nudged = 0;
+    struct timespec courtesy = {0, COURTESY_NS};
+    PyThreadState *ts = PyEval_SaveThread();
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &courtesy, NULL);
+    PyEval_RestoreThread(ts);
+}
