@@ -13,7 +13,7 @@
 #if defined(__x86_64__)
 
 #define SPACING 37
-#define MOST_STEPS 60000 /* One takes 10 us in a virtual machine. */
+#define MOST_STEPS 30000 /* One takes 10 us in a virtual machine. */
 
 static volatile long steps_left; /* Until the tick. */
 static volatile long steps_made;
