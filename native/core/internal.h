@@ -166,6 +166,7 @@ struct lpf__thread {
     volatile sig_atomic_t busy;
     volatile sig_atomic_t missed;
     volatile sig_atomic_t pending; /* Came due inside an uninterruptible section. */
+    volatile sig_atomic_t nudged;  /* The host wants its tick called; from any thread. */
     lpf_t *volatile current;
     lpf_t *volatile outermost;
     struct lpf__limit *limits; /* Of the thread's own stack. */

@@ -116,11 +116,15 @@ static void tick(struct lpf__thread *t, void *ucontext)
     /* This tick may have been the only one for several deadlines; what is due in a section that
      * may not be interrupted waits for lpf_leave, not for the timer. */
     rearm(t, lpf__nearest_after(t, now));
+    lpf_t *current = t->current;
     if (due.function == NULL && due.limit == NULL) {
+        bool nudged = t->nudged && current != NULL && current->host != NULL;
         lpf__unbusy(t);
+        if (nudged) {
+            current->host->tick(t, ucontext);
+        }
         return;
     }
-    lpf_t *current = t->current;
     const struct lpf__host *host = current != NULL ? current->host : due.limit->host;
     if (host == NULL) {
         tick_native(t, due, now, ucontext);
