@@ -17,7 +17,6 @@
 #include "native.h"
 
 #define QUICK_LOOKS 200
-#define LOOK_INTERVAL (2 * LPF__MILLISECOND)
 #define LONGEST_CONTEXT 1000
 #define LONGEST_TRACEBACK 100 /* Times raised. */
 
@@ -104,7 +103,7 @@ void lpf_cancel_watch(struct lpf__thread *t, struct lpf_canceller *canceller, ui
         canceller->quick--;
         lpf_safepoint_again();
     }
-    uint64_t next = now + LOOK_INTERVAL;
+    uint64_t next = now + LPF_CANCEL_INTERVAL;
     if (next < t->timer.armed && t->timer.exists) {
         lpf__timer_arm(&t->timer, next);
     }

@@ -250,6 +250,7 @@ static void run(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
 {
     bool begins = c->core.state == LPF_READY;
     c->reason = LPF_REASON_NONE;
+    c->left_for_limit = false;
     if (begins) {
         lpf_pystate_share_context(ts);
     }
@@ -857,6 +858,41 @@ static Py_ssize_t find_keyword(PyObject *keywords, const char *name)
     return -1;
 }
 
+/* lpf.pause() in a call: there is nobody who would resume it. */
+static PyObject *pause_in_call(void)
+{
+    PyObject *text = PyUnicode_FromString(
+        "pause() inside lpf.call: nobody could resume it; use lpf.launch");
+    PyObject *error = text != NULL ? PyObject_CallOneArg(lpf_errors.state, text) : NULL;
+    Py_XDECREF(text);
+    return error;
+}
+
+/* Runs it until it has ended or its limit has passed.  -1 with an exception if a limit around the
+ * call, or a signal, ends that; the function is cancelled then. */
+static int run_call(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
+{
+    uint64_t left = limit_ns;
+    for (;;) {
+        run(ts, c, left);
+        if (has_ended(c) || (c->reason != LPF_REASON_PAUSE && !c->left_for_limit)) {
+            return 0;
+        }
+        if (c->reason == LPF_REASON_PAUSE) {
+            Py_XSETREF(c->thrown, pause_in_call());
+        } else if (PyErr_CheckSignals() < 0) {
+            PyObject *exception = lpf_take_exception();
+            if (cancel(c, DROP_GRACE) < 0) {
+                PyErr_WriteUnraisable((PyObject *)c);
+            }
+            lpf_set_exception(exception);
+            return -1;
+        }
+        uint64_t spent = lpf_elapsed(&c->core);
+        left = limit_ns == LPF_FOREVER ? LPF_FOREVER : limit_ns > spent ? limit_ns - spent : 1;
+    }
+}
+
 PyObject *lpf_call_py(PyObject *module, PyObject *const *args, Py_ssize_t positional,
                       PyObject *keywords)
 {
@@ -875,16 +911,9 @@ PyObject *lpf_call_py(PyObject *module, PyObject *const *args, Py_ssize_t positi
         cancel_ready(c);
         PyErr_SetString(PyExc_ValueError, "timeout must be positive or None for call");
     } else {
-        run(PyThreadState_Get(), c, limit_ns);
-        while (c->core.state == LPF_PAUSED && !c->abandoned && c->reason == LPF_REASON_PAUSE) {
-            /* lpf.pause() in a call: there is nobody who would resume it. */
-            PyObject *error = PyUnicode_FromString(
-                "pause() inside lpf.call: nobody could resume it; use lpf.launch");
-            PyObject *exception = error != NULL ? PyObject_CallOneArg(lpf_errors.state, error)
-                                                : NULL;
-            Py_XDECREF(error);
-            Py_XSETREF(c->thrown, exception);
-            run(PyThreadState_Get(), c, limit_ns);
+        if (run_call(PyThreadState_Get(), c, limit_ns) < 0) {
+            Py_DECREF(c);
+            return NULL;
         }
         if (has_ended(c)) {
             result = get_result(c);

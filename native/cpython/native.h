@@ -32,6 +32,8 @@ struct lpf_canceller {
     bool pressed; /* Raised again because of `half`. */
 };
 
+#define LPF_CANCEL_INTERVAL (2 * LPF__MILLISECOND) /* Between two looks. */
+
 enum lpf_cancel_step { LPF_CANCEL_WAIT, LPF_CANCEL_RAISE, LPF_CANCEL_GIVE_UP };
 
 void lpf_cancel_start(struct lpf_canceller *canceller, uint64_t grace_ns);
@@ -80,6 +82,7 @@ typedef struct lpf_continuation {
     enum lpf_reason reason;
     bool cancelled;
     bool abandoned;
+    bool left_for_limit; /* Left only so that a time_limit around it can be enforced. */
 } Continuation;
 
 extern PyTypeObject LpfContinuation_Type;

@@ -160,11 +160,30 @@ static bool native_on_top(struct lpf__thread *t, struct lpf__due due)
     return last != NULL && last->host != &lpf_python_host;
 }
 
+/* What is due.  A limit whose block is being unwound, with functions that are cancelled on the way,
+ * is let alone for a while: they must not be left for its sake. */
+static struct lpf__due find_due(PyThreadState *ts, struct lpf__thread *t, uint64_t now)
+{
+    for (;;) {
+        struct lpf__due due = lpf__find_due(t, now);
+        if (due.limit == NULL || due.function == NULL) {
+            return due;
+        }
+        struct lpf_canceller *canceller = &lpf_limit_of(due.limit)->canceller;
+        if (canceller->exception == NULL ||
+            lpf_cancel_look(ts, canceller, now) != LPF_CANCEL_WAIT) {
+            return due;
+        }
+        due.limit->due = false;
+        lpf__set_deadline(t, &due.limit->deadline, now + LPF_CANCEL_INTERVAL);
+    }
+}
+
 static int safepoint(struct lpf__thread *t)
 {
     PyThreadState *ts = PyThreadState_Get();
     uint64_t now = lpf__now();
-    struct lpf__due due = lpf__find_due(t, now);
+    struct lpf__due due = find_due(ts, t, now);
     if (due.function == NULL && due.limit == NULL) {
         return 0;
     }
@@ -200,6 +219,7 @@ static int safepoint(struct lpf__thread *t)
     }
     if (due.limit != NULL) {
         /* The limit's block is further out: leave what runs inside it, then look again there. */
+        c->left_for_limit = true;
         return lpf_continuation_leave(ts, c, LPF_REASON_TIMEOUT);
     }
     if (canceller != NULL) {
