@@ -40,6 +40,7 @@ def world(prepared: None) -> Iterator[None]:
     """Nothing alive, and nothing changed that belongs to the process or the thread."""
     assert _standing() == []
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    idle = signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     dispositions = _dispositions()
     hooks = sys.gettrace(), sys.getprofile(), sys.getrecursionlimit(), sys.getswitchinterval()
     guards = lpf.guards.list()
@@ -57,7 +58,7 @@ def world(prepared: None) -> Iterator[None]:
     assert left == []
     assert lpf.current() is None
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == mask
-    assert signal.setitimer(signal.ITIMER_REAL, 0) == (0.0, 0.0)
+    assert (signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)) == idle
     assert _dispositions() == dispositions
     assert (
         sys.gettrace(),
