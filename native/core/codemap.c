@@ -18,9 +18,10 @@
  * A statically linked program is one object, allocator and all: nothing in it may be left, unless
  * lpf_allow_library says otherwise.
  *
- * What is not seen: code of the program that the C library calls back while it holds a lock
- * (a constructor under dlopen, a callback of dl_iterate_phdr, a handler of another signal that came
- * in the middle of malloc).  lpf_enter is made for these.
+ * The nearest callers are looked at for two more cases: constructors and destructors, which the
+ * loader calls while it holds its lock, and handlers of other signals that came in the middle of
+ * code that may not be left.  Not seen is other code that the C library calls back while it holds a
+ * lock (a callback of dl_iterate_phdr, say).  lpf_enter is made for these.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -37,7 +38,8 @@ enum kind {
     UNKNOWN, /* Loaded after the table was made. */
     REFUSE,
     LEAVE,
-    LEAF, /* As its caller. */
+    LEAF,   /* As its caller. */
+    LOADER, /* Nor what it calls. */
 };
 
 struct range {
@@ -175,6 +177,12 @@ static bool may_leave_object(const struct dl_phdr_info *info)
     return program || !contains(info, (uintptr_t)&may_leave_object);
 }
 
+static bool is_loader(const struct dl_phdr_info *info)
+{
+    return strstr(info->dlpi_name, "/ld-linux") != NULL ||
+           strstr(info->dlpi_name, "/ld.so") != NULL;
+}
+
 static void add_range(struct table *table, uintptr_t start, uintptr_t end, enum kind kind)
 {
     if (table->count < table->capacity && start < end) {
@@ -196,7 +204,7 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *data)
     table->adds = info->dlpi_adds;
     table->subs = info->dlpi_subs;
     uintptr_t base = info->dlpi_addr;
-    enum kind kind = may_leave_object(info) ? LEAVE : REFUSE;
+    enum kind kind = is_loader(info) ? LOADER : may_leave_object(info) ? LEAVE : REFUSE;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X)) {
@@ -358,54 +366,58 @@ static enum kind kind_at(uintptr_t pc)
     return kind;
 }
 
-/* The way from the signal handler out to the caller of the leaf that was interrupted. */
+/* The way from the signal handler out to the interrupted code and its nearest callers. */
 struct walk {
     uintptr_t interrupted;
-    bool arrived;
+    bool arrived; /* At the interrupted code. */
+    bool leaf;    /* The frame before was a leaf: this one decides for it. */
+    bool refused;
     unsigned frames;
-    enum kind caller;
+    unsigned callers;
 };
 
 #define MOST_FRAMES 64
+#define MOST_CALLERS 16
+
+static _Unwind_Reason_Code look_at_caller(struct walk *walk, uintptr_t pc, bool interrupted)
+{
+    enum kind kind = kind_at(interrupted ? pc : pc - 1);
+    bool decides = walk->leaf || interrupted;
+    walk->refused = kind == LOADER || (decides && kind == REFUSE);
+    walk->leaf = decides && kind == LEAF;
+    walk->callers++;
+    return walk->refused || (walk->callers >= MOST_CALLERS && !walk->leaf) ? _URC_NORMAL_STOP
+                                                                           : _URC_NO_REASON;
+}
 
 static _Unwind_Reason_Code look_at_frame(struct _Unwind_Context *context, void *data)
 {
     struct walk *walk = data;
-    int exact = 0; /* Not behind a call, but at an interrupted instruction. */
+    int exact = 0; /* Not behind a call, but at the instruction that a signal interrupted. */
     uintptr_t pc = _Unwind_GetIPInfo(context, &exact);
     if (++walk->frames > MOST_FRAMES) {
         return _URC_NORMAL_STOP;
     }
-    if (!walk->arrived) {
-        walk->arrived = pc == walk->interrupted;
-        return _URC_NO_REASON;
+    if (walk->arrived) {
+        return look_at_caller(walk, pc, exact != 0);
     }
-    walk->caller = kind_at(exact ? pc : pc - 1);
-    return walk->caller == LEAF ? _URC_NO_REASON : _URC_NORMAL_STOP;
+    walk->arrived = pc == walk->interrupted;
+    return _URC_NO_REASON;
 }
 
-/* A leaf holds no lock that unwinding takes: current C libraries find unwind tables without one,
- * older ones take the loader's, and its holders do not wait for anybody. */
-static bool may_leave_leaf(uintptr_t pc)
-{
-    int saved_errno = errno;
-    struct walk walk = {pc, false, 0, REFUSE};
-    _Unwind_Backtrace(look_at_frame, &walk);
-    errno = saved_errno;
-    return walk.caller == LEAVE;
-}
-
-/* Code that the table does not know belongs to an object that was loaded since.  Making a new table
- * in the handler is allowed then: the thread is neither in the loader nor in the allocator nor in
- * this file, all of which are known, so that it holds none of their locks. */
+/* The interrupted code holds no lock that unwinding takes: current C libraries find unwind tables
+ * without one, older ones take the loader's, and its holders do not wait for anybody. */
 bool lpf__codemap_may_leave(uintptr_t pc)
 {
     enum kind kind = kind_at(pc);
-    if (kind == UNKNOWN) {
-        lpf__codemap_refresh();
-        kind = kind_at(pc);
+    if (kind != LEAVE && kind != LEAF) {
+        return false;
     }
-    return kind == LEAF ? may_leave_leaf(pc) : kind == LEAVE;
+    int saved_errno = errno;
+    struct walk walk = {.interrupted = pc, .leaf = kind == LEAF};
+    _Unwind_Backtrace(look_at_frame, &walk);
+    errno = saved_errno;
+    return !walk.refused && !walk.leaf;
 }
 
 void lpf__codemap_refuse(const void *address)

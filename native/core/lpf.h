@@ -24,8 +24,6 @@
  *
  * What must not be done inside a preemptible function: returning by longjmp out of it, exiting
  * the thread with pthread_exit, and holding a lock that the caller will want while it is paused.
- * A signal handler of the program's own that may run there should block the signal of this library
- * (sa_mask), since it may have interrupted malloc.
  */
 #ifndef LPF_H
 #define LPF_H
