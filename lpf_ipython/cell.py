@@ -36,15 +36,19 @@ from .errors import CellCancelled, CellEnded, CellTimeout
 from .jobs import Job
 from .limits import Limit
 from .places import Place, user_place
+from .sigint import Sigint
 from .swallow import Handlers, handlers_of, swallowed_at
 from .swap import State, Swap
 
 __all__ = ["Abandoned", "Cell", "Driver", "Ending", "Order", "cancelled"]
 
-# After `grace`, when a cancel was swallowed: how long the last attempt may take.
+# After `grace`, when a cancel was swallowed: how long the last attempts may take.
 _LAST_ATTEMPT = 0.2
+_BETWEEN_ATTEMPTS = 0.04
 # How long a KeyboardInterrupt that is raised again has to end the cell.
 _SECOND_INTERRUPT = 0.4
+# The reason of an interrupt that is passed on; the others are raised again.
+_FIRST = "first"
 _STRENGTH = {"pause": 0, "interrupt": 1, "end": 2}
 # A step comes back this often, in seconds, to let others have the GIL: C code that holds it, and
 # only polls for signals, would keep the control channel's thread from hearing a request.
@@ -53,6 +57,10 @@ _SLICE = 0.1
 _COURTESY = 0.002
 # A time limit of zero would mean: create only.
 _INSTANT = 0.0001
+
+
+# What was abandoned is never freed: that would unwind it after all, at some other cell's expense.
+_kept: list[Coroutine[Any, Any, Any]] = []
 
 
 class Ending(lpf.Cancelled):
@@ -108,6 +116,8 @@ class Cell:
         self.patience: float | None = None
         self.result: Any = None
         self.began = False
+        self.over = False
+        self.unwound = False
         self.ended_by_us = False
         self.touched = False
         self.came_back = False
@@ -242,6 +252,7 @@ class Driver:
         self.cell = cell
         self.in_step = False
         self.waits = False
+        self._sigint = Sigint(self._arrived_here)
         self.task: asyncio.Task[Any] | None = None
         self._woken = False
 
@@ -261,7 +272,11 @@ class Driver:
         self.cell.drivers.append(self)
         try:
             return (yield from self._steps(coro))
+        except Abandoned:
+            _kept.append(coro)
+            raise
         finally:
+            self._sigint.theirs()
             self.cell.drivers.remove(self)
             self.cell.job.continuation = None
             self.cell.job.awaiting = None
@@ -294,6 +309,7 @@ class Driver:
         order = cell.ordered
         if order is not None and order.kind == "pause" and not cell.is_parked:
             cell.take_order()
+            self._sigint.theirs()
             cell.park(order.reason)
         yield from self._held()
 
@@ -305,10 +321,21 @@ class Driver:
     def _run(self, step: lpf.Continuation[Any], go: Callable[..., Any], *args: Any) -> None:
         """Let the step run until it ends, is paused or its time is up."""
         try:
-            go(*args, timeout=min(self.cell.remaining(), _SLICE))
+            try:
+                self._sigint.theirs()
+                go(*args, timeout=self._slice())
+            finally:
+                self._sigint.ours()
         except KeyboardInterrupt:
-            # It arrived here rather than in the cell, for which it was meant.
-            self.cell.order(Order("interrupt"))
+            self._arrived_here()
+            self._sigint.ours()
+
+    def _arrived_here(self) -> None:
+        """An interrupt came to the driver rather than to the cell, for which it was meant."""
+        self.cell.order(Order("interrupt", _FIRST))
+
+    def _slice(self) -> float:
+        return min(self.cell.remaining(), _SLICE)
 
     def _obey(self, step: lpf.Continuation[Any]) -> Generator[Any, Any, None]:
         """The step came back unfinished: do what was ordered, or go on."""
@@ -321,12 +348,18 @@ class Driver:
             if self.cell.ordered is None:
                 self._run(step, step.resume)
         elif order.kind == "pause":
+            self._sigint.theirs()
             self.cell.park(order.reason)
             yield from self._held()
             if self.cell.ordered is None:
                 self._run(step, step.resume)
+        elif self.cell.over:  # Its reply is about to be sent: that comes first.
+            self._run(step, step.resume)
         elif order.kind == "interrupt":
-            self._interrupt(step)
+            if order.reason == _FIRST:
+                self._run(step, step.throw, KeyboardInterrupt())
+            else:
+                self._interrupt(step)
         else:
             assert order.outcome is not None
             self._end(step, order.outcome, order.grace)
@@ -361,11 +394,22 @@ class Driver:
         assert cell.ending is not None
         assert cell.patience is not None
         step.throw(Ending(cell.ending), timeout=max(cell.patience - time.monotonic(), _INSTANT))
-        if step.done:
+        if step.done or cell.unwound:
             return
         given_up = outcome(cell, True)
-        if step.cancel(grace=_LAST_ATTEMPT) == "abandoned":
+        end = time.monotonic() + _LAST_ATTEMPT
+        while not step.done and time.monotonic() < end:
+            self._once_more(step)
+        if not step.done and step.cancel(grace=0) == "abandoned":
             cell.ending = given_up
+
+    def _once_more(self, step: lpf.Continuation[Any]) -> None:
+        cell = self.cell
+        if cell.unwound:  # What runs is IPython, which tells the user: that is let be.
+            step.resume(timeout=_LAST_ATTEMPT)
+        else:
+            assert cell.ending is not None
+            step.throw(Ending(cell.ending), timeout=_BETWEEN_ATTEMPTS)
 
     # Between two steps.
 
@@ -398,6 +442,7 @@ class Driver:
 
     def _suspended(self, awaitable: Any) -> Generator[Any, Any, None]:
         self._woken = False
+        self._sigint.theirs()
         timer = self._arm()
         self.waits = True
         try:
@@ -463,6 +508,7 @@ class Driver:
         if cell.patience is not None and time.monotonic() > cell.patience + _LAST_ATTEMPT:
             assert cell.outcome is not None
             cell.ending = cell.outcome(cell, True)
+            cell.patience = None  # The outer driver goes on, to the reply.
             raise Abandoned
 
 

@@ -117,8 +117,12 @@ class KernelRunner:
         blockers = [other for other in self._requests.values() if other.collecting]
         request.late = bool(blockers) or not self._turn.free
         self._spawn(self._serve(request, blockers), contextvars.copy_context())
-        await request.left
-        if request.late or not request.ended.done():
+        if request.late:
+            # Without a wait: the kernel's hooks around this must not enclose another cell's end.
+            request.left.set_result(None)
+        else:
+            await request.left
+        if not request.ended.done():
             private.parentless(self.kernel)
         if not request.late:
             # Only after this handler's idle: the next cell's busy must not come before it.
@@ -138,11 +142,9 @@ class KernelRunner:
             self.kernel.log.error("lpf: a cell's task failed", exc_info=problem)
 
     async def _serve(self, request: Request, blockers: list[Request]) -> None:
-        if request.late:
-            request.left.set_result(None)
-            if not await self._wait_for(blockers):
-                self._abort(request)
-                return
+        if request.late and not await self._wait_for(blockers):
+            self._abort(request)
+            return
         await self._turn.take()
         try:
             await self._run(request)
@@ -177,13 +179,11 @@ class KernelRunner:
         try:
             handler = self._original(request.stream, request.ident, request.parent)
             await Driver(cell).drive(handler)
-        except (Abandoned, lpf.Cancelled):
+        except (Abandoned, lpf.Cancelled, KeyboardInterrupt):
             cell.abandon()
             self._answer_for(request, cell)
         except Exception:
             self.kernel.log.error("Exception in message handler:", exc_info=True)
-        except KeyboardInterrupt:
-            self.kernel.log.error("KeyboardInterrupt caught in kernel.")
         finally:
             self._end(request, cell)
             self._changed += self._changes(before)
@@ -322,6 +322,9 @@ class KernelRunner:
         done: Future[Job] = Future()
         self._waiters.append(done)
         cell.order(Order("pause", reason))
+        if lpf.current() is not None and threading.current_thread() is threading.main_thread():
+            lpf.pause()  # The cell asks for itself: here, not a few lines further down.
+            return done
         self.loop.call_soon_threadsafe(cell.nudge)
         return done
 
@@ -351,8 +354,9 @@ class KernelRunner:
 
     def press(self) -> None:
         """Ask again for what the running cell was ordered to do."""
-        if self.current is not None:
-            self.current.press()
+        cell = self.current
+        if cell is not None and not cell.press() and cell.ordered is None and self._waiters:
+            cell.order(Order("pause"))
 
     def _paused_request(self, job: Job) -> Request:
         request = self._requests.get(job.id)

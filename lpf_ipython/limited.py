@@ -91,6 +91,8 @@ class _Body:
     def _passed(self, step: lpf.Continuation[Any]) -> None:
         """The step came back unfinished."""
         if not self._is_up():
+            if self._cell.ordered is not None:
+                lpf.pause()
             step.resume(timeout=self._left())
             return
         self._over = True

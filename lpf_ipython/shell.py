@@ -93,6 +93,7 @@ class ShellHooks:
             cell.ended_by_us = True
             result.error_in_exec = cell.ending
         cell.result = result
+        cell.over = True
         return result
 
     def _given_up(self, cell: Cell, args: Any, kwargs: Any) -> Any:
@@ -128,6 +129,7 @@ class ShellHooks:
                 return None
             cell = self.runner.current
             if cell is not None and cell.ending is not None and isinstance(value, lpf.Cancelled):
+                cell.unwound = True
                 exc_tuple = (type(cell.ending), cell.ending, None)
             return original(exc_tuple, *args, **kwargs)
 

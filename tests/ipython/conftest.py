@@ -33,6 +33,9 @@ def kernel(shared_kernel: Kernel) -> Iterator[Kernel]:
     for job in left:
         shared_kernel.control("lpf_cancel_request", job=job)
     assert not left
+    # At idle an interrupt is nobody's; the kernel notes whose it was before it runs a cell.
+    idle = shared_kernel.value("get_ipython().kernel.saved_sigint_handler")
+    assert "SIG_IGN" in idle
 
 
 @pytest.fixture

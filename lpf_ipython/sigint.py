@@ -1,0 +1,44 @@
+"""Who gets an interrupt that arrives in the driver of a cell, between two stretches of its code.
+
+While a cell runs, the handler for SIGINT is the cell's: mostly the one that raises
+KeyboardInterrupt, which in the driver would do harm anywhere. So the driver has its own while it
+works, and passes on what comes.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+__all__ = ["Sigint"]
+
+
+class Sigint:
+    """The driver's handler and the cell's, one in place of the other. Main thread."""
+
+    def __init__(self, arrived: Callable[[], None]) -> None:
+        self._arrived = arrived
+        self._theirs: Any = None
+        self._is_ours = False
+
+    def ours(self) -> None:
+        """Take interrupts; the cell is not running."""
+        if not self._is_ours:
+            self._theirs = signal.signal(signal.SIGINT, self._take)
+            self._is_ours = True
+
+    def theirs(self) -> None:
+        """Give them back to the cell."""
+        if self._is_ours:
+            self._is_ours = False
+            if self._theirs is not None:  # Else it was not installed from Python.
+                signal.signal(signal.SIGINT, self._theirs)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        handler = self._theirs
+        if handler is signal.default_int_handler:
+            self._arrived()
+        elif callable(handler):
+            handler(number, frame)
