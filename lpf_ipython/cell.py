@@ -27,7 +27,7 @@ import types
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import lpf
 
@@ -40,7 +40,7 @@ from .sigint import Sigint
 from .swallow import Handlers, handlers_of, swallowed_at
 from .swap import State, Swap
 
-__all__ = ["Abandoned", "Cell", "Driver", "Ending", "Order", "cancelled"]
+__all__ = ["Abandoned", "Cell", "Driver", "Ending", "Gate", "Order", "cancelled"]
 
 # After `grace`, when a cancel was swallowed: how long the last attempts may take.
 _LAST_ATTEMPT = 0.2
@@ -93,11 +93,19 @@ class Order:
 Outcome = Callable[["Cell", bool], CellEnded]
 
 
+class Gate(Protocol):
+    """What a parked cell waits for: opened by `set_result`. A future of asyncio is one."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: None, /) -> None: ...
+    def __iter__(self) -> Generator[Any, None, None]: ...
+
+
 class Cell:
     """A job while it is being run.
 
-    `parked` and `unparked` are called, on the main thread, with the cell when it leaves and when
-    it comes back; its runner sets them.
+    `parked` is called, on the main thread, with the cell and the reason when it leaves, and `gate`
+    makes what it waits for; its runner sets them.
     """
 
     def __init__(self, job: Job, config: LPF, swap: Swap) -> None:
@@ -124,7 +132,8 @@ class Cell:
         self.previous_parent: tuple[Any, Any] = ([], {})
         self.drivers: list[Driver] = []
         self.inner_wait: asyncio.Future[None] | None = None
-        self.resumed: asyncio.Future[None] | None = None
+        self.resumed: Gate | None = None
+        self.gate: Callable[[], Gate] = lambda: asyncio.get_running_loop().create_future()
         self.parked: Callable[[Cell, str], None] = lambda cell, reason: None
         self._order: Order | None = None
 
@@ -161,9 +170,8 @@ class Cell:
             return
         self.job.limit, self.job.limit_cpu = limit.seconds, limit.cpu
         self.until, self.by_cpu = limit.seconds, limit.cpu
-        self.then = limit.on_timeout or self.config.on_timeout
-        if not self.answerable:
-            self.then = "cancel"
+        choice = limit.on_timeout or self.config.on_timeout
+        self.then = "pause" if choice == "pause" and self.answerable else "cancel"
 
     def allow(self, seconds: float | None) -> None:
         """Let it run for so many more seconds and be paused again; None: without a limit."""
@@ -195,7 +203,7 @@ class Cell:
     def park(self, reason: str) -> None:
         """Take the cell's state away and let its runner go on with others."""
         self.mine = self.swap.leave(self.outside)
-        self.resumed = asyncio.get_running_loop().create_future()
+        self.resumed = self.gate()
         self.parked(self, reason)
 
     def unpark(self) -> None:
@@ -268,7 +276,8 @@ class Driver:
 
         Raises Abandoned when it was given up.
         """
-        self.task = asyncio.current_task()
+        with suppress(RuntimeError):  # A terminal has no event loop around its cells.
+            self.task = asyncio.current_task()
         self.cell.drivers.append(self)
         try:
             return (yield from self._steps(coro))

@@ -14,6 +14,7 @@ from .errors import JobError
 from .jobs import Jobs
 from .kernel import KernelRunner
 from .limited import run_limited
+from .terminal import TerminalRunner
 
 __all__ = ["Extension", "load", "unload"]
 
@@ -25,26 +26,37 @@ class Extension:
         self.shell = shell
         self.config = LPF(parent=shell)
         self.jobs = Jobs()
-        kernel = shell.kernel
+        self.control: Control | None = None
+        kernel = getattr(shell, "kernel", None)
+        if kernel is None:
+            self.runner: KernelRunner | TerminalRunner = TerminalRunner(
+                shell, self.config, self.jobs
+            )
+            return
         for line in private.missing(kernel):
             print(f"lpf: with this version there is no {line}", file=sys.stderr)
         self.runner = KernelRunner(kernel, self.config, self.jobs)
         self.control = Control(kernel, self.runner, self.jobs)
 
     def install(self) -> None:
+        """Put everything in."""
         self.runner.install()
-        self.control.install()
+        if self.control is not None:
+            self.control.install()
         self.shell.configurables.append(self.config)
         hooks = self.runner.hooks
-        limited = functools.partial(run_limited, hooks)
-        magics.load(self.shell, self.jobs, limited, hooks.takes_header)
+        magics.load(
+            self.shell, self.jobs, functools.partial(run_limited, hooks), hooks.takes_header
+        )
         atexit.register(self.runner.end_all)
 
     def uninstall(self) -> None:
+        """Take it out again, in reverse."""
         atexit.unregister(self.runner.end_all)
         magics.unload(self.shell)
         self.shell.configurables.remove(self.config)
-        self.control.uninstall()
+        if self.control is not None:
+            self.control.uninstall()
         self.runner.uninstall()
 
 

@@ -17,14 +17,12 @@ without us until it gives it back.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 from typing import Any, Protocol
 
 from .cell import Cell, Order
@@ -39,11 +37,16 @@ _BOUNCE = 0.3
 
 
 class Runner(Protocol):
-    """What is needed of `kernel.KernelRunner`."""
+    """What is needed of a kernel's or a terminal's runner."""
 
     current: Cell | None
-    loop: asyncio.AbstractEventLoop
     config: LPF
+
+    def wake(self) -> None:
+        """Wake the event loop, if there is one. Any thread."""
+
+    def nudge(self, cell: Cell) -> None:
+        """Have `Cell.nudge` called on the main thread, if it waits. Any thread."""
 
 
 class Watch:
@@ -56,28 +59,34 @@ class Watch:
         self._stopping = False
 
     def start(self) -> None:
-        """Begin to watch, unless somebody else has the descriptor."""
-        read, write = os.pipe()
+        """Begin to watch."""
+        read, write = self._pipe = os.pipe()
         os.set_blocking(read, False)
         os.set_blocking(write, False)
-        before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        if before != -1:
-            signal.set_wakeup_fd(before)
-            os.close(read)
-            os.close(write)
-            return
-        self._pipe = read, write
+        self.arm()
         self._thread = threading.Thread(target=self._watch, name="lpf interrupts", daemon=True)
         self._thread.start()
 
+    def arm(self) -> None:
+        """Take the descriptor, unless somebody else has it."""
+        if self._pipe is not None:
+            before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
+            if before not in (-1, self._pipe[1]):
+                signal.set_wakeup_fd(before)
+
+    def disarm(self) -> None:
+        """Give the descriptor back, if it is still ours."""
+        if self._pipe is not None:
+            found = signal.set_wakeup_fd(-1)
+            if found not in (-1, self._pipe[1]):
+                signal.set_wakeup_fd(found)
+
     def stop(self) -> None:
-        """End the watch and give the descriptor back, if it is still ours."""
+        """End the watch."""
         if self._pipe is None or self._thread is None:
             return
         read, write = self._pipe
-        found = signal.set_wakeup_fd(-1)
-        if found != write:
-            signal.set_wakeup_fd(found)
+        self.disarm()
         self._stopping = True
         os.write(write, b"\0")
         self._thread.join()
@@ -96,7 +105,7 @@ class Watch:
             now = time.monotonic()
             if self._interrupted(read):
                 cell = self._runner.current
-                self._wake_loop()
+                self._runner.wake()
                 again = cell is not None and cell is pursued and now - first > _BOUNCE
                 if cell is not None and cell is not pursued:
                     pursued, first = cell, now
@@ -122,10 +131,6 @@ class Watch:
         except BlockingIOError:
             return False
 
-    def _wake_loop(self) -> None:
-        with suppress(RuntimeError):  # The loop is closed: the kernel is about to end.
-            self._runner.loop.call_soon_threadsafe(lambda: None)
-
     def _patience(self, cell: Cell) -> float:
         """How long the interrupt may take. One that cannot arrive is followed up at once."""
         computing = bool(cell.drivers) and len(cell.drivers) > 1 and cell.drivers[-1].in_step
@@ -136,7 +141,7 @@ class Watch:
             return
         cell.touched = True
         cell.order(Order("interrupt"))
-        self._runner.loop.call_soon_threadsafe(cell.nudge)
+        self._runner.nudge(cell)
         # A press is lost when no step is running at that moment, or one may not be left.
         end = time.monotonic() + 2.0
         while cell.ordered is not None and not cell.job.ended and time.monotonic() < end:

@@ -25,6 +25,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -286,7 +287,10 @@ class KernelRunner:
         def reached() -> None:
             request.collecting = False
 
-        private.after_queued(self.kernel, reached, lambda: self.loop.call_soon_threadsafe(posted))
+        def told() -> None:
+            self.loop.call_soon_threadsafe(posted)
+
+        private.after_queued(self.kernel, reached, told)
 
     async def _resume(self, request: Request, timeout: float | None, order: Order | None) -> None:
         await self._turn.take()
@@ -310,7 +314,8 @@ class KernelRunner:
 
     def _restore_parent(self, cell: Cell) -> None:
         # In a context of its own: the cell's must keep the cell's parent.
-        contextvars.copy_context().run(self.kernel.set_parent, *cell.previous_parent, "shell")
+        ident, parent = cell.previous_parent
+        contextvars.copy_context().run(self.kernel.set_parent, ident, parent, "shell")
 
     # What users ask for: any thread. Checked here, done on the main thread.
 
@@ -325,7 +330,7 @@ class KernelRunner:
         if lpf.current() is not None and threading.current_thread() is threading.main_thread():
             lpf.pause()  # The cell asks for itself: here, not a few lines further down.
             return done
-        self.loop.call_soon_threadsafe(cell.nudge)
+        self.nudge(cell)
         return done
 
     def resume(self, job: Job, timeout: float | None = None) -> None:
@@ -341,7 +346,7 @@ class KernelRunner:
         if job.state == "running" and request is not None and request.cell is not None:
             request.cell.touched = True
             request.cell.order(order)
-            self.loop.call_soon_threadsafe(request.cell.nudge)
+            self.nudge(request.cell)
             return
         request = self._paused_request(job)
         job.pending = "cancel"
@@ -357,6 +362,15 @@ class KernelRunner:
         cell = self.current
         if cell is not None and not cell.press() and cell.ordered is None and self._waiters:
             cell.order(Order("pause"))
+
+    def wake(self) -> None:
+        """Wake the event loop. Any thread."""
+        with suppress(RuntimeError):  # It is closed: the kernel is about to end.
+            self.loop.call_soon_threadsafe(lambda: None)
+
+    def nudge(self, cell: Cell) -> None:
+        """Let *cell*, if it waits, obey the order that stands. Any thread."""
+        self.loop.call_soon_threadsafe(cell.nudge)
 
     def _paused_request(self, job: Job) -> Request:
         request = self._requests.get(job.id)
@@ -377,7 +391,7 @@ class KernelRunner:
         cell = self.current
         if cell is not None:
             cell.order(Order("pause", "signal"))
-            self.loop.call_soon_threadsafe(cell.nudge)
+            self.nudge(cell)
 
     # Messages.
 
@@ -430,6 +444,7 @@ class KernelRunner:
 
     def end_all(self) -> None:
         """Unwind the paused cells, each in a bounded time, without replies. Main thread."""
+        self.hooks.quiet = True
         for request in list(self._requests.values()):
             continuation = request.cell.job.continuation if request.cell is not None else None
             if continuation is not None and continuation.state == "paused":

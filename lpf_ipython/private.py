@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,7 +63,8 @@ def parentless(kernel: Kernel) -> None:
     """
     from ipykernel.kernelbase import Kernel as Base
 
-    Base.set_parent(kernel, [], {}, "shell")
+    base: Any = Base
+    base.set_parent(kernel, [], {}, "shell")
 
 
 def parent(kernel: Kernel) -> tuple[Any, Any]:
@@ -193,9 +193,17 @@ def forget_marks(kernel: Kernel) -> None:
     kernel.__dict__.pop("lpf_marks", None)
 
 
-def is_subshell(parent: Any) -> bool:
-    """Whether a request is for a subshell (7): those run on threads of their own."""
-    return threading.current_thread() is not threading.main_thread()
+def no_result(cell: Any, error: BaseException | None) -> Any:
+    """Return the shell's result of a cell that has not come to its end by itself."""
+    from IPython.core import interactiveshell
+
+    shells: Any = interactiveshell
+    stores = cell.job.execution_count is not None
+    info = shells.ExecutionInfo(cell.job.source, stores, False, True, cell.job.cell_id)
+    result = shells.ExecutionResult(info)
+    result.execution_count = cell.job.execution_count
+    result.error_in_exec = error
+    return result
 
 
 def streams() -> Iterator[Any]:

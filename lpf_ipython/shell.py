@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import lpf
 
-from . import durations
+from . import durations, private
 from .cell import Abandoned, Cell, Driver
 from .limits import Limit, limit_of
 
@@ -76,7 +76,7 @@ class ShellHooks:
             try:
                 result = await (coro if lpf.current() is not None else Driver(cell).drive(coro))
             except Abandoned:
-                result = self._given_up(cell, args, kwargs)
+                result = self._given_up(cell)
             return self._settled(cell, result)
 
         return run_cell_async
@@ -96,28 +96,15 @@ class ShellHooks:
         cell.over = True
         return result
 
-    def _given_up(self, cell: Cell, args: Any, kwargs: Any) -> Any:
+    def _given_up(self, cell: Cell) -> Any:
         """Return what IPython would have, had the cell come to its end."""
-        from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult
-
-        raw = args[0] if args else kwargs.get("raw_cell", "")
-        info = ExecutionInfo(
-            raw,
-            kwargs.get("store_history", False),
-            kwargs.get("silent", False),
-            kwargs.get("shell_futures", True),
-            kwargs.get("cell_id"),
-        )
-        result = ExecutionResult(info)
         cell.abandon()
         count = cell.job.execution_count
         if count is not None:
             self.shell.execution_count = max(self.shell.execution_count, count + 1)
-        result.execution_count = count
-        result.error_in_exec = cell.ending
         cell.ended_by_us = True
         self.shell.showtraceback((type(cell.ending), cell.ending, None))
-        return result
+        return private.no_result(cell, cell.ending)
 
     def _wrapped_showtraceback(self) -> Any:
         original = self._showtraceback

@@ -10,12 +10,15 @@ it had found at its beginning, which may be long ago). Main thread only.
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import getpass
 import signal
 import sys
 import warnings
 from typing import Any
+
+from IPython.core import async_helpers
 
 __all__ = ["Item", "State", "Swap", "items"]
 
@@ -186,17 +189,23 @@ class MainModule(Item):
 
 
 class RunningLoop(Item):
-    """The event loop that counts as running: a cell's own, in a terminal, not the prompt's."""
+    """The event loop that a terminal's cell awaits in: it stands still as well, others get one."""
 
     def get(self) -> Any:
-        import asyncio
-
-        return asyncio._get_running_loop()
+        return asyncio._get_running_loop(), getattr(async_helpers, "_asyncio_event_loop", None)
 
     def put(self, value: Any) -> None:
-        import asyncio
+        running, loop = value
+        asyncio._set_running_loop(running)
+        async_helpers._asyncio_event_loop = loop
 
-        asyncio._set_running_loop(value)
+    def leave(self, mine: Any, outside: Any) -> None:
+        asyncio._set_running_loop(None)
+        if mine[0] is not None:
+            async_helpers._asyncio_event_loop = None  # A new one is made when it is needed.
+
+    def settle(self, mine: Any, outside: Any) -> None:
+        asyncio._set_running_loop(None)
 
 
 def items(shell: Any, streams: list[Any], kernel: Any = None) -> list[Item]:
