@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#define RECURSION_LEFT 50
+
 static PyCodeObject *shim_code;
 
 int lpf_threadstate_init(void)
@@ -57,6 +59,7 @@ void lpf_pystate_save(PyThreadState *ts, struct lpf_pystate *state)
     state->c_stack_soft_limit = impl->c_stack_soft_limit;
     state->c_stack_hard_limit = impl->c_stack_hard_limit;
 #endif
+    state->recursion_limit = LPF_RECURSION_LIMIT(ts);
     state->recursion_depth = LPF_RECURSION_LIMIT(ts) - LPF_RECURSION_REMAINING(ts);
     state->recursion_headroom = ts->recursion_headroom;
     state->tracing = ts->tracing;
@@ -71,6 +74,16 @@ static void set_use_tracing(PyThreadState *ts)
     ts->cframe->use_tracing = traced && ts->tracing == 0 ? 255 : 0;
 }
 #endif
+
+/* The limit may have been lowered far below the depth meanwhile.  The first call would then be a
+ * fatal error (up to 3.11, when more than 50 calls above the limit), not a RecursionError, and so
+ * sys.setrecursionlimit refuses that; here some calls are left. */
+static int remaining_recursion(PyThreadState *ts, const struct lpf_pystate *state)
+{
+    int remaining = LPF_RECURSION_LIMIT(ts) - state->recursion_depth;
+    bool lowered = LPF_RECURSION_LIMIT(ts) < state->recursion_limit;
+    return lowered && remaining < RECURSION_LEFT ? RECURSION_LEFT : remaining;
+}
 
 void lpf_pystate_load(PyThreadState *ts, struct lpf_pystate *state)
 {
@@ -110,7 +123,7 @@ void lpf_pystate_load(PyThreadState *ts, struct lpf_pystate *state)
     impl->c_stack_soft_limit = state->c_stack_soft_limit;
     impl->c_stack_hard_limit = state->c_stack_hard_limit;
 #endif
-    LPF_RECURSION_REMAINING(ts) = LPF_RECURSION_LIMIT(ts) - state->recursion_depth;
+    LPF_RECURSION_REMAINING(ts) = remaining_recursion(ts, state);
     ts->recursion_headroom = state->recursion_headroom;
     ts->tracing = state->tracing;
     LPF_TRACED_EVENT(ts) = state->traced_event;
@@ -134,17 +147,27 @@ static void begin_datastack(PyThreadState *ts, struct lpf__stack *stack)
     ts->datastack_limit = (PyObject **)(stack->reserve + chunk->size);
 }
 
+/* What code reads that looks at the innermost entry without asking whether it is complete: globals
+ * and builtins (_PyEval_GetBuiltins in 3.11), the function (typing.TypeVar from 3.12).  Borrowed from
+ * the caller, which outlives the link. */
+static void link_shim(lpf_frame *shim, lpf_frame *caller, PyInterpreterState *interp)
+{
+    shim->previous = caller;
+    shim->f_globals = caller != NULL ? caller->f_globals : NULL;
+    shim->f_builtins = caller != NULL ? caller->f_builtins : interp->builtins;
+#if LPF_PY(14)
+    shim->f_funcobj = caller != NULL ? caller->f_funcobj : PyStackRef_NULL;
+#elif LPF_PY(12)
+    shim->f_funcobj = caller != NULL ? caller->f_funcobj : NULL;
+#endif
+}
+
 static void begin_shim(PyThreadState *ts, lpf_frame *shim)
 {
-    lpf_frame *caller = LPF_CURRENT_FRAME(ts);
-    shim->previous = caller;
+    link_shim(shim, LPF_CURRENT_FRAME(ts), ts->interp);
     shim->frame_obj = NULL;
     shim->f_locals = NULL;
     shim->stacktop = 0;
-    /* Older code that looks at the innermost entry without asking whether it is complete reads
-     * these two (_PyEval_GetBuiltins in 3.11). */
-    shim->f_globals = caller != NULL ? caller->f_globals : NULL;
-    shim->f_builtins = caller != NULL ? caller->f_builtins : ts->interp->builtins;
     /* Before the first traceable instruction, which is what makes a frame incomplete. */
 #if LPF_PY(14)
     shim->f_executable = PyStackRef_FromPyObjectImmortal((PyObject *)shim_code);
@@ -230,7 +253,7 @@ void lpf_pystate_end(PyThreadState *ts, const struct lpf_pystate *outside)
 
 void lpf_pyroot_link(PyThreadState *ts, struct lpf_pyroot *root)
 {
-    root->shim.previous = LPF_CURRENT_FRAME(ts);
+    link_shim(&root->shim, LPF_CURRENT_FRAME(ts), ts->interp);
 }
 
 void lpf_pyroot_unlink(struct lpf_pyroot *root)

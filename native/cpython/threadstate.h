@@ -37,6 +37,7 @@ struct lpf_pystate {
     uintptr_t c_stack_top, c_stack_soft_limit, c_stack_hard_limit;
 #endif
     int recursion_depth; /* Not what remains: the limit may change meanwhile. */
+    int recursion_limit;
     int recursion_headroom;
     int tracing;
     int traced_event;
