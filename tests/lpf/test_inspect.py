@@ -105,7 +105,7 @@ def test_the_stack_tools_of_the_library_take_the_frames() -> None:
     c = lpf.launch(outermost, 1)
     assert c.frame is not None
     assert "innermost" in "".join(traceback.format_stack(c.frame))
-    assert [info.function for info in inspect.getouterframes(c.frame)][0] == "innermost"
+    assert inspect.getouterframes(c.frame)[0].function == "innermost"
     assert inspect.getframeinfo(c.frame).function == "innermost"
     c.resume()
 

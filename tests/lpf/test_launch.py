@@ -62,7 +62,6 @@ def test_the_timeout_may_stand_anywhere_among_the_keywords() -> None:
     assert lpf.launch(f, timeout=60, a=1, b=2).result() == ["a", "b"]
     assert lpf.launch(f, a=1, timeout=60, b=2).result() == ["a", "b"]
     assert lpf.launch(f, a=1, b=2, timeout=60).result() == ["a", "b"]
-    assert lpf.launch(f, **{"a": 1, "timeout": None, "b": 2}).result() == ["a", "b"]
 
 
 def test_keywords_that_are_parameters_of_other_calls_reach_the_function() -> None:
