@@ -44,11 +44,18 @@ lpf__switch:
         fnstcw  4(%rsp)
 
         movq    %rsp, (%rdi)
+        movq    %rsp, %rdx
         movq    %rsi, %rsp
 
-        ldmxcsr (%rsp)
-        fldcw   4(%rsp)
-        addq    $8, %rsp
+        /* Loading a control word costs more than all the rest; they are nearly always the same. */
+        movl    (%rsp), %eax
+        cmpl    (%rdx), %eax
+        jne     1f
+        movw    4(%rsp), %ax
+        cmpw    4(%rdx), %ax
+        .cfi_remember_state
+        jne     1f
+2:      addq    $8, %rsp
         .cfi_adjust_cfa_offset -8
         popq    %r15
         .cfi_adjust_cfa_offset -8
@@ -67,6 +74,10 @@ lpf__switch:
         .cfi_adjust_cfa_offset -8
         .cfi_register rip, rcx
         jmpq    *%rcx
+        .cfi_restore_state
+1:      ldmxcsr (%rsp)
+        fldcw   4(%rsp)
+        jmp     2b
         .cfi_endproc
         .size   lpf__switch, .-lpf__switch
 

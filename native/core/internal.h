@@ -136,7 +136,7 @@ struct lpf {
     uint64_t deadline; /* While RUNNING; LPF_FOREVER if none. */
     uint64_t left;     /* While HELD: what remained of its limit. */
     struct lpf__limit *limits;
-    _Atomic int state;
+    _Atomic int state;    /* Written on the own thread, with lpf__set_state. */
     _Atomic int request;  /* enum lpf__request, set from any thread. */
     int uninterruptible;  /* Depth of lpf_enter. */
     bool keeps_mask;      /* The signal mask is switched too. */
@@ -157,6 +157,8 @@ enum lpf__request {
     LPF__REQUEST_HOST,   /* The host wants its tick called (it is cancelling). */
 };
 
+#define LPF__BIAS (1u << 30)
+
 /* One for each kernel thread that has used the library; freed when the thread ends.
  *
  * Signal handler and ordinary code of the same thread share it.  Ordinary code sets `busy` while
@@ -175,11 +177,18 @@ struct lpf__thread {
     struct lpf__pool pool;
     pid_t tid;
     void *alternate_stack; /* Ours, or NULL if the thread had one already. */
+    int *own_errno;        /* Where errno lies on this thread. */
     struct lpf__moment latest;
-    uint64_t retry;           /* Since when a tick was refused: the pause before the next one, */
-    uint64_t refused_cpu;     /* and the CPU time then. */
-    _Atomic unsigned handles; /* Functions whose `thread` this is. */
-    _Atomic bool ended;       /* The kernel thread is gone. */
+    uint64_t read_ns;     /* The monotonic clock at latest.cpu_cycles, */
+    double ns_per_cycle;  /* and how it goes on from there; 0: not known yet. */
+    uint64_t retry;       /* Since when a tick was refused: the pause before the next one, */
+    uint64_t refused_cpu; /* and the CPU time then. */
+    /* References: one for each function whose `thread` this is, and the thread's own.  The thread
+     * counts its own in `handles_here`, without atomic instructions; what others let go of is taken
+     * from `handles`, which has LPF__BIAS to spare until the thread ends and puts both together. */
+    unsigned handles_here;
+    _Atomic unsigned handles;
+    _Atomic bool ended; /* The kernel thread is gone. */
 };
 
 /* Initial-exec: a plain load, so that the handler may read it (the general model may allocate). */
@@ -196,7 +205,35 @@ void lpf__leave(lpf_t *victim);             /* RUNNING, on the thread: returns w
 void lpf__release(lpf_t *c);                /* Gives the stack back. */
 void lpf__discard(lpf_t *c);                /* CANCELLED, with all that is held inside. */
 
-void lpf__unbusy(struct lpf__thread *t);
+void lpf__missed(struct lpf__thread *t); /* Ask for the tick that came while busy. */
+
+static inline void lpf__set_busy(struct lpf__thread *t)
+{
+    t->busy = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void lpf__unbusy(struct lpf__thread *t)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    t->busy = 0;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (t->missed) {
+        lpf__missed(t);
+    }
+}
+
+/* A release, not more: on x86-64 anything stronger costs as much as the rest of a switch. */
+static inline void lpf__set_state(lpf_t *c, enum lpf_state state)
+{
+    atomic_store_explicit(&c->state, state, memory_order_release);
+}
+
+static inline void lpf__clear_request(lpf_t *c)
+{
+    atomic_store_explicit(&c->request, LPF__NO_REQUEST, memory_order_release);
+}
+
 /* Sets the deadline of a running function or limit, and the timer if that is needed. */
 void lpf__set_deadline(struct lpf__thread *t, uint64_t *deadline, uint64_t when);
 void lpf__wake(const struct lpf__thread *t); /* From any thread: have its handler run. */

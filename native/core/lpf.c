@@ -33,17 +33,38 @@ int64_t lpf__cycles_to_ns(int64_t cycles)
     return (int64_t)((double)cycles * ((double)ns_passed / (double)cycles_passed));
 }
 
+/* Reads the clocks of the system, for the time that follows. */
+static __attribute__((noinline)) void read_clocks(struct lpf__thread *t, uint64_t cycles)
+{
+    struct timespec cpu;
+    t->read_ns = lpf__now();
+    uint64_t passed = cycles - first_cycles;
+    t->ns_per_cycle = passed > LPF__CPU_STALE * 64
+                          ? (double)(t->read_ns - first_ns) / (double)passed
+                          : 0.0;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    t->latest.cpu_cycles = cycles;
+    t->latest.cpu_ns = (uint64_t)cpu.tv_sec * UINT64_C(1000000000) + (uint64_t)cpu.tv_nsec;
+}
+
 static struct lpf__moment moment_now(struct lpf__thread *t)
 {
     uint64_t cycles = lpf__cycles();
     if (cycles - t->latest.cpu_cycles > LPF__CPU_STALE) {
-        struct timespec cpu;
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
-        t->latest.cpu_cycles = cycles;
-        t->latest.cpu_ns = (uint64_t)cpu.tv_sec * UINT64_C(1000000000) + (uint64_t)cpu.tv_nsec;
+        read_clocks(t, cycles);
     }
     t->latest.cycles = cycles;
     return t->latest;
+}
+
+/* CLOCK_MONOTONIC at the moment read last. */
+static uint64_t latest_ns(const struct lpf__thread *t)
+{
+    if (t->ns_per_cycle == 0.0) {
+        return lpf__now();
+    }
+    uint64_t passed = t->latest.cycles - t->latest.cpu_cycles;
+    return t->read_ns + (uint64_t)((double)passed * t->ns_per_cycle);
 }
 
 static void end_slice(lpf_t *c, struct lpf__moment end)
@@ -67,7 +88,18 @@ static pid_t own_tid(void)
 
 static void thread_unref(struct lpf__thread *t)
 {
-    if (atomic_fetch_sub(&t->handles, 1) == 1) {
+    if (t == lpf__self) {
+        t->handles_here--; /* Not the last one: the thread's own is among them. */
+    } else if (atomic_fetch_sub(&t->handles, 1) == 1) {
+        free(t);
+    }
+}
+
+/* The thread's own reference goes, and the two counts become one. */
+static void thread_last_unref(struct lpf__thread *t)
+{
+    unsigned change = t->handles_here - 1 - LPF__BIAS;
+    if (atomic_fetch_add(&t->handles, change) + change == 0) {
         free(t);
     }
 }
@@ -81,7 +113,7 @@ static void thread_ended(void *value)
     lpf__pool_clear(&t->pool);
     lpf__self = NULL;
     atomic_store(&t->ended, true);
-    thread_unref(t);
+    thread_last_unref(t);
 }
 
 /* Reads the CPU clock anew whatever the age of the last reading. */
@@ -179,7 +211,9 @@ struct lpf__thread *lpf__thread_get(void)
     }
     t->timer.armed = LPF_FOREVER;
     t->tid = own_tid();
-    atomic_init(&t->handles, 1); /* The thread's own. */
+    t->own_errno = &errno;
+    t->handles_here = 1;
+    atomic_init(&t->handles, LPF__BIAS);
     lpf__overflow_install(t);
     lpf__self = t;
     return t;
@@ -194,20 +228,10 @@ void lpf__wake(const struct lpf__thread *t)
     }
 }
 
-void lpf__unbusy(struct lpf__thread *t)
+void lpf__missed(struct lpf__thread *t)
 {
-    t->busy = 0;
-    atomic_signal_fence(memory_order_seq_cst);
-    if (t->missed) {
-        t->missed = 0;
-        lpf__wake(t);
-    }
-}
-
-static void set_busy(struct lpf__thread *t)
-{
-    t->busy = 1;
-    atomic_signal_fence(memory_order_seq_cst);
+    t->missed = 0;
+    lpf__wake(t);
 }
 
 /* ---- Deadlines ---------------------------------------------------------------------------- */
@@ -336,10 +360,10 @@ static void start(void *self)
     lpf__unbusy(t);
     c->function(c->argument);
 
-    set_busy(t);
+    lpf__set_busy(t);
     end_slice(c, moment_now(t));
     take_from_list(t, c);
-    c->state = LPF_FINISHED;
+    lpf__set_state(c, LPF_FINISHED);
     if (c->uninterruptible > 0 && t->pending) { /* It forgot lpf_leave. */
         t->pending = 0;
         t->missed = 1;
@@ -367,8 +391,8 @@ int lpf__prepare(lpf_t *c, void (*f)(void *), void *arg)
     c->argument = arg;
     c->leaf = c;
     c->deadline = c->left = LPF_FOREVER;
-    c->state = LPF_READY;
-    atomic_fetch_add(&t->handles, 1);
+    lpf__set_state(c, LPF_READY);
+    t->handles_here++;
     c->context = lpf__make_context(c->stack->reserve, start, c);
     lpf__fiber_new(&c->fiber, lpf__stack_bottom(c->stack), c->stack->reserve);
     return LPF_OK;
@@ -411,7 +435,7 @@ static void put_into_list(struct lpf__thread *t, lpf_t *c, uint64_t limit_ns)
 {
     lpf_t *leaf = c->leaf;
     if (c->request != LPF__REQUEST_HOST) { /* A cancel goes on until the function has ended. */
-        c->request = LPF__NO_REQUEST;      /* Before anybody can find it in the list. */
+        lpf__clear_request(c);             /* Before anybody can find it in the list. */
     }
     c->left_for_outer = false;
     c->caller = t->current;
@@ -421,7 +445,7 @@ static void put_into_list(struct lpf__thread *t, lpf_t *c, uint64_t limit_ns)
         t->outermost = c;
     }
     t->current = leaf;
-    c->state = LPF_RUNNING;
+    lpf__set_state(c, LPF_RUNNING);
     c->left = limit_ns;
 
     c->started = moment_now(t);
@@ -429,14 +453,14 @@ static void put_into_list(struct lpf__thread *t, lpf_t *c, uint64_t limit_ns)
         c->deadline = LPF_FOREVER;
         return;
     }
-    uint64_t now = lpf__now();
+    uint64_t now = latest_ns(t);
     for (lpf_t *d = leaf;; d = d->caller) {
         lpf__set_deadline(t, &d->deadline, add(now, d->left));
         thaw_limits(t, d->limits, now);
         if (d == c) {
             break;
         }
-        d->state = LPF_RUNNING;
+        lpf__set_state(d, LPF_RUNNING);
         d->started = c->started;
         if (d->request != LPF__NO_REQUEST) { /* Came when an outer one was about to be left. */
             t->missed = 1;
@@ -448,15 +472,15 @@ static void put_into_list(struct lpf__thread *t, lpf_t *c, uint64_t limit_ns)
 static void run(lpf_t *c, uint64_t limit_ns)
 {
     struct lpf__thread *t = c->thread;
-    int saved_errno = errno;
-    set_busy(t);
+    int saved_errno = *t->own_errno;
+    lpf__set_busy(t);
     bool resumed = c->state == LPF_PAUSED;
     put_into_list(t, c, limit_ns);
     if (c->keeps_mask) {
         pthread_sigmask(SIG_SETMASK, resumed ? &c->mask : NULL, &c->caller_mask);
     }
     switch_to(&c->caller_context, &c->caller_fiber, c->context, &c->fiber);
-    errno = saved_errno;
+    *t->own_errno = saved_errno;
 }
 
 void lpf__run(lpf_t *c, uint64_t limit_ns)
@@ -469,29 +493,29 @@ void lpf__run(lpf_t *c, uint64_t limit_ns)
 void lpf__leave(lpf_t *victim)
 {
     struct lpf__thread *t = victim->thread;
-    int saved_errno = errno;
-    set_busy(t);
+    int saved_errno = *t->own_errno;
+    lpf__set_busy(t);
     lpf_t *leaf = t->current;
     struct lpf__moment moment = moment_now(t);
-    uint64_t now = leaf != victim || victim->limits != NULL ? lpf__now() : 0;
+    uint64_t now = leaf != victim || victim->limits != NULL ? latest_ns(t) : 0;
     for (lpf_t *d = leaf;; d = d->caller) {
         end_slice(d, moment);
         freeze_limits(d->limits, now);
         if (d == victim) {
             break;
         }
-        d->state = LPF_HELD;
+        lpf__set_state(d, LPF_HELD);
         d->left = remaining(d->deadline, now);
     }
     victim->leaf = leaf;
-    victim->state = LPF_PAUSED;
+    lpf__set_state(victim, LPF_PAUSED);
     take_from_list(t, victim);
     if (victim->keeps_mask) {
         pthread_sigmask(SIG_SETMASK, &victim->caller_mask, &victim->mask);
     }
     switch_to(&victim->context, &victim->fiber, victim->caller_context, &victim->caller_fiber);
     lpf__unbusy(t);
-    errno = saved_errno;
+    *t->own_errno = saved_errno;
 }
 
 static void give_stack(lpf_t *c)
@@ -521,10 +545,10 @@ void lpf__release(lpf_t *c)
 void lpf__discard(lpf_t *c)
 {
     for (lpf_t *d = c->leaf; d != c; d = d->caller) {
-        d->state = LPF_CANCELLED;
+        lpf__set_state(d, LPF_CANCELLED);
         d->left = LPF_FOREVER;
     }
-    c->state = LPF_CANCELLED;
+    lpf__set_state(c, LPF_CANCELLED);
 }
 
 lpf_t *lpf__holder(lpf_t *c)
@@ -593,7 +617,7 @@ int lpf_launch(lpf_t **out, void (*f)(void *), void *arg, uint64_t limit_ns)
     if (t == NULL) {
         return LPF_ENOMEM;
     }
-    set_busy(t);
+    lpf__set_busy(t);
     int status = launch(out, f, arg, limit_ns);
     lpf__unbusy(t);
     return status;
@@ -608,7 +632,7 @@ int lpf_resume(lpf_t *c, uint64_t limit_ns)
     if (t == NULL) {
         return LPF_ETHREAD;
     }
-    set_busy(t);
+    lpf__set_busy(t);
     int status = resume(c, limit_ns);
     lpf__unbusy(t);
     return status;
@@ -654,7 +678,7 @@ int lpf_request(lpf_t *c)
     if (t == NULL || t->busy) { /* Busy: called by a signal handler of the program. */
         return request(c);
     }
-    set_busy(t);
+    lpf__set_busy(t);
     int status = request(c);
     lpf__unbusy(t);
     return status;
@@ -682,7 +706,7 @@ int lpf_cancel(lpf_t *c)
     if (t == NULL) {
         return LPF_ETHREAD;
     }
-    set_busy(t);
+    lpf__set_busy(t);
     int status = lpf__check_runnable(c);
     if (status == LPF_OK) {
         discard(c);
@@ -707,7 +731,7 @@ int lpf_free(lpf_t *c)
         return LPF_OK;
     }
     if (t != NULL) {
-        set_busy(t);
+        lpf__set_busy(t);
     }
     int status = check_freeable(c);
     if (status == LPF_OK) {
