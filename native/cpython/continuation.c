@@ -148,6 +148,21 @@ static void drop_call(Continuation *c)
     Py_CLEAR(c->keywords);
 }
 
+/* A MemoryError that rung 4 made stands for the cancel, or for the interrupt that is pending. */
+static void end_starved(Continuation *c)
+{
+    c->starved = true;
+    lpf_starve_end();
+    if (!PyErr_GivenExceptionMatches(c->exception, PyExc_MemoryError)) {
+        return;
+    }
+    if (c->canceller.active) {
+        c->cancelled = true;
+    } else if (PyErr_CheckSignals() < 0) {
+        Py_XSETREF(c->exception, lpf_take_exception());
+    }
+}
+
 /* Runs on the function's own stack. */
 static void entry(void *self)
 {
@@ -158,6 +173,9 @@ static void entry(void *self)
     if (c->result == NULL) {
         c->exception = lpf_take_exception();
         c->cancelled = c->canceller.exception != NULL && c->exception == c->canceller.exception;
+        if (c->starved || lpf_starve_hit()) {
+            end_starved(c);
+        }
     }
     drop_call(c);
 }
@@ -792,6 +810,15 @@ static PyObject *get_value(Continuation *c, void *closure)
     return Py_NewRef(c->value != NULL ? c->value : Py_None);
 }
 
+static PyObject *get_starved(Continuation *c, void *closure)
+{
+    (void)closure;
+    if (lpf_starve_hit() && c->core.state == LPF_RUNNING) {
+        c->starved = true;
+    }
+    return PyBool_FromLong(c->starved);
+}
+
 static PyObject *get_broke_into(Continuation *c, void *closure)
 {
     (void)closure;
@@ -1110,6 +1137,11 @@ static PyGetSetDef continuation_getset[] = {
      "Seconds of this thread's CPU time inside, exact to about 0.1 ms a slice.", NULL},
     {"name", (getter)get_name, NULL, "The qualified name of the function.", NULL},
     {"function", (getter)get_function, NULL, "The function.", NULL},
+    {"starved", (getter)get_starved, NULL,
+     "True if an allocation of it was made to fail, to end C code that could not be left "
+     "otherwise; "
+     "a MemoryError that comes out of it then stands for the interrupt or the cancel.",
+     NULL},
     {"broke_into", (getter)get_broke_into, NULL,
      "The guarded module that a cancel broke into after waiting for half of its grace, or None.",
      NULL},

@@ -5,6 +5,9 @@
  *   2  NATIVE_AFTER       the thread has released the GIL: leave the native code where it is
  *   3  ITERATOR_AFTER     it holds the GIL: make calls to tp_iternext safe points (iterators.c)
  *      STEP_AFTER         the same, for C code that has read the slot before its loop
+ *   4  STARVE_AFTER       to cancel only: its allocations fail, one at a tick (starve.c)
+ *   5  ABANDON_AFTER      to cancel only, in native code of others that holds the GIL: leave it
+ *                         where it is, for ever
  *
  * All of this file runs inside the signal handler, on the main thread.
  *
@@ -26,6 +29,11 @@
 #define NATIVE_AFTER (LPF__MILLISECOND)
 #define ITERATOR_AFTER (LPF__MILLISECOND)
 #define STEP_AFTER (2 * LPF__MILLISECOND)
+#define STARVE_AFTER (100 * LPF__MILLISECOND)
+#define STARVE_INTERRUPTED_AFTER (400 * LPF__MILLISECOND)
+/* After an allocation failed: for the C code to unwind, before the next one does. */
+#define STARVE_PAUSE (100 * LPF__MILLISECOND)
+#define ABANDON_AFTER (1500 * LPF__MILLISECOND)
 #define FIRST_STEP_PAUSE (20 * LPF__MILLISECOND)
 #define LAST_STEP_PAUSE (1000 * LPF__MILLISECOND)
 
@@ -33,11 +41,14 @@ static struct {
     uint64_t since; /* When the first tick that was not answered came; 0: none. */
     uint64_t retry;
     uint64_t step_at, step_pause;
+    uint64_t starve_at;
 } climb;
 
 void lpf_ladder_reached(void)
 {
     lpf_iterators_unwrap();
+    lpf_starve_end();
+    lpf_watch_interrupt_seen();
     climb.since = 0;
 }
 
@@ -102,6 +113,59 @@ static void rung_three(uint64_t waited, uint64_t now, void *ucontext)
     }
 }
 
+/* Is what runs to be ended, not just to be paused?  How long it may take to reach a safe point. */
+static uint64_t starve_after(struct lpf__thread *t)
+{
+    struct lpf__due due = lpf__find_due(t, lpf__now());
+    bool ends = due.limit != NULL;
+    if (due.function != NULL && due.function->host == &lpf_python_host) {
+        const Continuation *c = lpf_continuation_of(due.function);
+        ends = ends || c->canceller.active || c->insists;
+    }
+    return ends ? STARVE_AFTER : lpf_watch_interrupted() ? STARVE_INTERRUPTED_AFTER : LPF_FOREVER;
+}
+
+static void note_starved(struct lpf__thread *t)
+{
+    for (lpf_t *c = t->current; c != NULL; c = c->caller) {
+        if (c->host == &lpf_python_host) {
+            lpf_continuation_of(c)->starved = true;
+        }
+    }
+}
+
+static bool rung_four(struct lpf__thread *t, uint64_t waited, uint64_t now)
+{
+    if (waited < STARVE_AFTER || waited < starve_after(t)) {
+        return false;
+    }
+    if (lpf_starve_hit()) {
+        note_starved(t);
+        climb.starve_at = now + STARVE_PAUSE;
+    }
+    if (now >= climb.starve_at) {
+        lpf_starve_once();
+    }
+    return true;
+}
+
+/* Whatever the interpreter was doing further out on this stack stays half done, on objects that
+ * nobody else will see, or so we hope: the last resort before telling the user to restart. */
+static void rung_five(PyThreadState *ts, struct lpf__thread *t, ucontext_t *context)
+{
+    lpf_t *outermost = t->outermost;
+    if (outermost == NULL || outermost->host != &lpf_python_host ||
+        !lpf__codemap_may_leave(lpf__program_counter(context))) {
+        return;
+    }
+    lpf_ladder_reached();
+    Continuation *c = lpf_continuation_of(outermost);
+    c->core.caller_mask = context->uc_sigmask;
+    c->core.keeps_mask = true;
+    c->abandoned = true;
+    lpf_continuation_leave_native(ts, c, LPF_REASON_NONE); /* Never comes back. */
+}
+
 static void rearm(struct lpf__thread *t, uint64_t when)
 {
     if (when < t->timer.armed && t->timer.exists) {
@@ -119,7 +183,7 @@ static void tick(struct lpf__thread *t, void *ucontext)
     if (climb.since == 0) {
         climb.since = now;
         climb.retry = FIRST_RETRY;
-        climb.step_at = 0;
+        climb.step_at = climb.starve_at = 0;
         climb.step_pause = FIRST_STEP_PAUSE;
     }
     uint64_t waited = now - climb.since;
@@ -129,6 +193,9 @@ static void tick(struct lpf__thread *t, void *ucontext)
     }
     if (holds_gil(lpf_safepoint_main_state())) {
         rung_three(waited, now, ucontext);
+        if (rung_four(t, waited, now) && waited >= ABANDON_AFTER) {
+            rung_five(lpf_safepoint_main_state(), t, ucontext);
+        }
     } else if (waited >= NATIVE_AFTER) {
         if (rung_two(t, ucontext)) {
             return;

@@ -7,6 +7,7 @@
  *   safepoint.c     rung 1: the Python-level signal handler, where functions are left
  *   ladder.c        what the signal handler does until one of the rungs is reached
  *   iterators.c     rung 3: calls to tp_iternext as safe points
+ *   starve.c        rung 4: allocations that fail
  *   watch.c         a native thread that sees when others wait for the GIL in vain
  *   sigmask.c       the signal mask, saved only for those who change it
  *   seconds.c       time limits as Python numbers
@@ -82,6 +83,8 @@ typedef struct lpf_continuation {
     enum lpf_reason reason;
     bool cancelled;
     bool abandoned;
+    bool starved;        /* An allocation of it was made to fail. */
+    bool insists;        /* Its time limit is going to be followed by a cancel. */
     bool left_for_limit; /* Left only so that a time_limit around it can be enforced. */
 } Continuation;
 
@@ -141,10 +144,20 @@ void lpf_iterators_wrap(void);           /* Async-signal-safe; GIL held by this 
 void lpf_iterators_unwrap(void);         /* Not in the handler. */
 void lpf_iterators_step(void *ucontext); /* Async-signal-safe; GIL held by this thread. */
 
+/* ---- starve.c ----------------------------------------------------------------------------- */
+
+/* From the handler, GIL held by this thread: its next allocation fails. */
+void lpf_starve_once(void);
+void lpf_starve_end(void); /* Not in the handler. */
+/* Has an allocation failed since this was last asked?  */
+bool lpf_starve_hit(void);
+
 /* ---- watch.c ------------------------------------------------------------------------------ */
 
 PyObject *lpf_watch_py(PyObject *, PyObject *);
 void lpf_watch_let_go(struct lpf__thread *t); /* At a safe point: others may have the GIL. */
+bool lpf_watch_interrupted(void);             /* A SIGINT has come that no safe point has seen. */
+void lpf_watch_interrupt_seen(void);
 
 /* ---- guard.c ------------------------------------------------------------------------------ */
 

@@ -6,6 +6,10 @@
  * bytecode loop obeys within 5 ms.  Where the request still stands after two looks, the main thread
  * is nudged: it climbs the ladder to its next safe point, and there lets the GIL go for a moment.
  *
+ * It also keeps a handler of its own in front of CPython's for SIGINT, so that an interrupt which no
+ * safe point answers climbs the ladder too.  Whoever installs a handler with signal.signal takes that
+ * place; the next look puts ours back in front of it.
+ *
  * Invariants: the thread touches no object and no lock of CPython, only reads flags; it has every
  * signal blocked; it waits on a condition while no preemptible function runs.
  */
@@ -24,6 +28,65 @@ static bool exists;
 static pid_t process; /* That the thread was started in. */
 static struct lpf__thread *watched;
 static PyThreadState *watched_state;
+
+/* ---- Interrupts --------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t interrupted;
+static struct sigaction behind; /* Whose handler ours calls. */
+
+/* Calls what was there before, and lpf__wake, which is async-signal-safe. */
+static void on_interrupt(int number, siginfo_t *info, void *ucontext)
+{
+    int saved_errno = errno;
+    interrupted = 1;
+    if (behind.sa_flags & SA_SIGINFO) {
+        behind.sa_sigaction(number, info, ucontext);
+    } else if (behind.sa_handler != SIG_DFL && behind.sa_handler != SIG_IGN) {
+        behind.sa_handler(number);
+    }
+    if (watched->outermost != NULL) {
+        watched->nudged = 1;
+        lpf__wake(watched);
+    }
+    errno = saved_errno;
+}
+
+static void stand_in_front(void)
+{
+    struct sigaction present;
+    if (sigaction(SIGINT, NULL, &present) != 0 ||
+        ((present.sa_flags & SA_SIGINFO) && present.sa_sigaction == on_interrupt) ||
+        (!(present.sa_flags & SA_SIGINFO) &&
+         (present.sa_handler == SIG_DFL || present.sa_handler == SIG_IGN))) {
+        return;
+    }
+    behind = present;
+    present.sa_flags |= SA_SIGINFO;
+    present.sa_sigaction = on_interrupt;
+    sigaction(SIGINT, &present, NULL);
+}
+
+static void stand_aside(void)
+{
+    struct sigaction present;
+    if (sigaction(SIGINT, NULL, &present) == 0 && (present.sa_flags & SA_SIGINFO) &&
+        present.sa_sigaction == on_interrupt) {
+        sigaction(SIGINT, &behind, NULL);
+    }
+    interrupted = 0;
+}
+
+bool lpf_watch_interrupted(void)
+{
+    return interrupted != 0;
+}
+
+void lpf_watch_interrupt_seen(void)
+{
+    interrupted = 0;
+}
+
+/* ---- The thread --------------------------------------------------------------------------- */
 
 static bool gil_is_wanted(void)
 {
@@ -54,6 +117,9 @@ static void *watch(void *ignored)
     pthread_mutex_lock(&lock);
     while (wanted) {
         wait_a_look();
+        if (wanted && watched->outermost != NULL) {
+            stand_in_front();
+        }
         bool now = wanted && watched->outermost != NULL && gil_is_wanted();
         if (now && before) {
             watched->nudged = 1;
@@ -100,6 +166,9 @@ PyObject *lpf_watch_py(PyObject *module, PyObject *on)
         exists = false;
     }
     pthread_mutex_lock(&lock);
+    if (wanted && !truth) {
+        stand_aside();
+    }
     wanted = truth != 0;
     watched = lpf__self;
     watched_state = lpf_safepoint_main_state();
