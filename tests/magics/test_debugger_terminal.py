@@ -35,7 +35,12 @@ def terminal(tmp_path: Path) -> Iterator[pexpect.spawn[str]]:
         sys.executable,
         ["-m", "IPython", "--no-banner", "--no-confirm-exit", "--HistoryManager.enabled=False"],
         cwd=tmp_path,
-        env={**os.environ, "IPYTHONDIR": str(tmp_path), "TERM": "xterm"},
+        env={
+            **os.environ,
+            "IPYTHONDIR": str(tmp_path),
+            "TERM": "xterm",
+            "PROMPT_TOOLKIT_NO_CPR": "1",
+        },
         encoding="utf-8",
         timeout=30,
         dimensions=(40, 120),
@@ -61,11 +66,11 @@ def test_it_changes_variables_and_leaves_the_cell_paused(
     terminal.expect("left paused 42")
 
 
-def test_an_interrupt_is_answered_with_a_new_prompt(terminal: pexpect.spawn[str]) -> None:
+def test_an_interrupt_clears_the_line(terminal: pexpect.spawn[str]) -> None:
     terminal.send("%run -i started.py\r")
     terminal.expect("ipdb>")
+    terminal.send("nonsense")
+    terminal.expect("nonsense")
     terminal.sendintr()
-    terminal.expect("--KeyboardInterrupt--")
-    terminal.expect("ipdb>")
     terminal.send("q\r")
     terminal.expect("left paused 1")
