@@ -16,6 +16,7 @@
 #define DROP_GRACE (500 * LPF__MILLISECOND)
 
 static Continuation *live;
+static int kept_for_main;       /* Those of the main thread that were dropped on another one. */
 static PyObject *native_module; /* Borrowed: the module lives as long as the process. */
 
 static const char *const reason_names[] = {
@@ -251,6 +252,9 @@ static int take_call(Continuation *c, PyObject *function, PyObject *const *args,
 
 /* ---- Running ------------------------------------------------------------------------------ */
 
+static void keep_no_longer(Continuation *c);
+static int watch_thread(void);
+
 static void after_end(PyThreadState *ts, Continuation *c)
 {
     lpf__stack_give(&c->core.thread->pool, c->core.stack);
@@ -260,7 +264,21 @@ static void after_end(PyThreadState *ts, Continuation *c)
     if (c->canceller.active || c->canceller.exception != NULL) {
         lpf_cancel_clear(&c->canceller);
     }
+    keep_no_longer(c);
     (void)ts;
+}
+
+#define REFRESH_CYCLES (UINT64_C(1) << 24) /* About 8 ms. */
+
+/* What was imported since the last limit may be left in the middle, too. */
+static void refresh_codemap(void)
+{
+    static uint64_t refreshed;
+    uint64_t now = lpf__cycles();
+    if (now - refreshed > REFRESH_CYCLES) {
+        refreshed = now;
+        lpf__codemap_refresh();
+    }
 }
 
 /* Starts or resumes c; returns when it has ended or stands still again. */
@@ -269,6 +287,9 @@ static void run(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
     bool begins = c->core.state == LPF_READY;
     c->reason = LPF_REASON_NONE;
     c->left_for_limit = false;
+    if (limit_ns != LPF_FOREVER) {
+        refresh_codemap();
+    }
     if (begins) {
         lpf_pystate_share_context(ts);
     }
@@ -405,6 +426,10 @@ static Continuation *make(const char *verb, PyObject *const *args, Py_ssize_t po
     c->thread_ident = PyThread_get_thread_ident();
     link_live(c);
     PyObject_GC_Track((PyObject *)c);
+    if (!lpf_safepoint_installed_here() && watch_thread() < 0) {
+        Py_DECREF(c);
+        return NULL;
+    }
     return c;
 }
 
@@ -483,6 +508,7 @@ static void cancel_ready(Continuation *c)
     c->cancelled = true;
     unlink_live(c);
     drop_call(c);
+    keep_no_longer(c);
 }
 
 /* Resumes it with Cancelled until it has ended or is given up.  0 or -1 with an exception. */
@@ -509,6 +535,7 @@ static int cancel_paused(PyThreadState *ts, Continuation *c, uint64_t grace_ns)
         if (lpf_safepoint_installed_here()) {
             lpf_cancel_watch(c->core.thread, &c->canceller, lpf__now());
         }
+        lpf_ladder_reached(); /* C code that drops many of them goes on, although no tick sees it. */
         run(ts, c, LPF_FOREVER);
     }
     Py_DECREF(message);
@@ -958,17 +985,74 @@ PyObject *lpf_call_py(PyObject *module, PyObject *const *args, Py_ssize_t positi
 
 /* ---- The end of a continuation ------------------------------------------------------------ */
 
-static int cancel_from_pending(void *self)
+static bool stands_here(Continuation *c)
 {
-    Continuation *c = self;
-    if (cancel(c, DROP_GRACE) < 0 || c->abandoned) {
-        PyErr_WriteUnraisable((PyObject *)c);
-    }
-    Py_DECREF(c);
-    return 0;
+    return !has_ended(c) && c->core.thread == lpf__self &&
+           (c->core.state == LPF_READY || c->core.state == LPF_PAUSED);
 }
 
-/* The last reference to a paused function is gone: cancel it, on its own thread. */
+/* The list holds it for ever. */
+static void abandon(Continuation *c)
+{
+    c->abandoned = true;
+    Py_INCREF(c);
+}
+
+/* Cancels what nobody refers to any more. */
+static void cancel_dropped(Continuation *c)
+{
+    if (cancel(c, DROP_GRACE) < 0) {
+        PyErr_WriteUnraisable((PyObject *)c);
+        if (!has_ended(c)) {
+            abandon(c);
+        }
+    } else if (c->abandoned) {
+        PyErr_Format(PyExc_RuntimeWarning,
+                     "%s was dropped while paused, did not let itself be cancelled, and is "
+                     "abandoned: its stack stays in memory",
+                     c->core.name != NULL ? c->core.name : "?");
+        PyErr_WriteUnraisable((PyObject *)c);
+    }
+}
+
+/* Dropped on another thread than its own: the list holds it until its own cancels it, the main
+ * thread at its next safe point, others when they end. */
+static void keep(Continuation *c)
+{
+    c->kept = true;
+    Py_INCREF(c);
+    if (lpf_safepoint_works_on(c->core.thread)) {
+        kept_for_main++;
+        lpf_safepoint_again();
+    }
+}
+
+/* It has ended after all. */
+static void keep_no_longer(Continuation *c)
+{
+    if (c->kept) {
+        c->kept = false;
+        kept_for_main -= lpf_safepoint_works_on(c->core.thread);
+        Py_DECREF(c);
+    }
+}
+
+void lpf_continuation_cancel_kept(void)
+{
+    for (Continuation *c = live; kept_for_main > 0 && c != NULL;) {
+        if (!c->kept || !stands_here(c)) {
+            c = c->next;
+            continue;
+        }
+        Py_INCREF(c);
+        keep_no_longer(c);
+        cancel_dropped(c);
+        Py_DECREF(c);
+        c = live; /* Unwinding may have ended others too. */
+    }
+}
+
+/* The last reference is gone.  May be called again, if the object was revived. */
 static void continuation_finalize(PyObject *self)
 {
     Continuation *c = (Continuation *)self;
@@ -977,26 +1061,64 @@ static void continuation_finalize(PyObject *self)
     }
     PyObject *present = lpf_take_exception();
     if (c->core.thread == lpf__self) {
-        if (cancel(c, DROP_GRACE) < 0) {
-            PyErr_WriteUnraisable(self);
-        } else if (c->abandoned) {
-            PyErr_Format(PyExc_RuntimeWarning,
-                         "%s was dropped while paused, did not let itself be cancelled, and is "
-                         "abandoned: its stack stays in memory",
-                         c->core.name != NULL ? c->core.name : "?");
-            PyErr_WriteUnraisable(self);
-        }
-    } else {
-        /* Pending calls run on the main thread; that is where all that were preempted live.  One
-         * of another thread stays for lpf.live() to tell. */
-        Py_INCREF(c);
-        if (lpf__preempt_installed() && Py_AddPendingCall(cancel_from_pending, c) < 0) {
-            c->abandoned = true; /* The queue is full: kept, and told by lpf.live(). */
+        cancel_dropped(c);
+    } else if (c->core.state == LPF_PAUSED) { /* One that has not begun has nothing to unwind. */
+        if (atomic_load(&c->core.thread->ended)) {
+            abandon(c);
+        } else {
+            keep(c);
         }
     }
     if (present != NULL) {
         lpf_set_exception(present);
     }
+}
+
+/* As PyObject_CallFinalizerFromDealloc, but also when the collector has called it before: a stack
+ * with frames on it must never be given back. */
+static bool revived_by_finalizer(Continuation *c)
+{
+    Py_SET_REFCNT((PyObject *)c, 1);
+    continuation_finalize((PyObject *)c);
+    Py_ssize_t count = Py_REFCNT((PyObject *)c) - 1;
+    Py_SET_REFCNT((PyObject *)c, count);
+    return count > 0;
+}
+
+/* A thread ends: what it leaves paused would never go on. */
+static void thread_ends(PyObject *capsule)
+{
+    if (PyCapsule_GetPointer(capsule, NULL) != lpf__self) {
+        return; /* After a fork, the child tidies up after threads that it does not have. */
+    }
+    PyObject *present = lpf_take_exception();
+    for (Continuation *c = live; c != NULL;) {
+        if (!stands_here(c)) {
+            c = c->next;
+            continue;
+        }
+        Py_INCREF(c);
+        keep_no_longer(c);
+        cancel_dropped(c);
+        Py_DECREF(c);
+        c = live;
+    }
+    if (present != NULL) {
+        lpf_set_exception(present);
+    }
+}
+
+/* Has thread_ends called for this thread, which is not the main one. */
+static int watch_thread(void)
+{
+    PyObject *dict = PyThreadState_GetDict(); /* Cleared by the thread itself when it ends. */
+    if (dict == NULL || PyDict_GetItemString(dict, "lpf") != NULL) {
+        return 0;
+    }
+    PyObject *capsule = PyCapsule_New(lpf__self, NULL, thread_ends);
+    int status = capsule != NULL ? PyDict_SetItemString(dict, "lpf", capsule) : -1;
+    Py_XDECREF(capsule);
+    return status;
 }
 
 static int continuation_traverse(Continuation *c, visitproc visit, void *arg)
@@ -1027,9 +1149,8 @@ static int continuation_clear(Continuation *c)
 
 static void continuation_dealloc(Continuation *c)
 {
-    if (!has_ended(c) && c->core.stack != NULL &&
-        PyObject_CallFinalizerFromDealloc((PyObject *)c) < 0) {
-        return; /* Kept. */
+    if (!has_ended(c) && c->core.stack != NULL && revived_by_finalizer(c)) {
+        return;
     }
     PyObject_GC_UnTrack((PyObject *)c);
     if (c->weakrefs != NULL) {
@@ -1054,8 +1175,7 @@ PyObject *lpf_shutdown_py(PyObject *module, PyObject *args)
     }
     for (Continuation *c = live; c != NULL;) {
         Continuation *next = c->next;
-        if (!has_ended(c) && c->core.thread == lpf__self &&
-            (c->core.state == LPF_READY || c->core.state == LPF_PAUSED)) {
+        if (stands_here(c)) {
             Py_INCREF(c);
             if (cancel(c, (uint64_t)(grace * 1e9)) < 0) {
                 PyErr_WriteUnraisable((PyObject *)c);

@@ -85,6 +85,7 @@ typedef struct lpf_continuation {
     bool abandoned;
     bool starved;        /* An allocation of it was made to fail. */
     bool insists;        /* Its time limit is going to be followed by a cancel. */
+    bool kept;           /* By the list: dropped on another thread than its own. */
     bool left_for_limit; /* Left only so that a time_limit around it can be enforced. */
 } Continuation;
 
@@ -104,6 +105,8 @@ int lpf_continuation_leave(PyThreadState *ts, Continuation *c, enum lpf_reason r
 void lpf_continuation_leave_native(PyThreadState *ts, Continuation *c, enum lpf_reason reason);
 /* Raises it; always -1. */
 int lpf_continuation_raise_thrown(Continuation *c);
+/* Cancels those of the main thread that were dropped on other ones. */
+void lpf_continuation_cancel_kept(void);
 int lpf_continuation_ready(PyObject *module);
 
 /* Is this the thread on which CPython delivers signals?  Installs the handler at the first call.

@@ -236,6 +236,7 @@ PyObject *lpf_safepoint_py(PyObject *module, PyObject *const *args, Py_ssize_t c
         Py_RETURN_NONE;
     }
     lpf_ladder_reached();
+    lpf_continuation_cancel_kept();
     if (stray && call_on_stray() < 0) {
         return NULL;
     }
