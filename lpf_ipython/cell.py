@@ -22,6 +22,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
+import threading
 import time
 import types
 from collections.abc import Callable, Coroutine, Generator
@@ -50,11 +51,8 @@ _SECOND_INTERRUPT = 0.4
 # The reason of an interrupt that is passed on; the others are raised again.
 _FIRST = "first"
 _STRENGTH = {"pause": 0, "interrupt": 1, "end": 2}
-# A step comes back this often, in seconds, to let others have the GIL: C code that holds it, and
-# only polls for signals, would keep the control channel's thread from hearing a request.
-_SLICE = 0.1
-# A thread that waited for the GIL needs it several times to do anything.
-_COURTESY = 0.002
+# An order given while the driver is between two steps is pressed again, so many milliseconds.
+_PRESSES = 50
 # A time limit of zero would mean: create only.
 _INSTANT = 0.0001
 
@@ -140,11 +138,23 @@ class Cell:
     # Orders: any thread.
 
     def order(self, order: Order) -> None:
-        """Let the cell obey *order* at its next safe point. Any thread; call it again if it lasts."""
+        """Let the cell obey *order* at its next safe point. Any thread."""
         standing = self._order
         if standing is None or _STRENGTH[order.kind] >= _STRENGTH[standing.kind]:
             self._order = order
-        self.press()
+        if threading.current_thread() is threading.main_thread():
+            self.press()
+            return
+        for _ in range(_PRESSES):
+            if self.press() or self._order is None or not self.in_step:
+                break
+            time.sleep(0.001)
+
+    @property
+    def in_step(self) -> bool:
+        """Whether a step has begun that has not ended."""
+        drivers = self.drivers.copy()
+        return bool(drivers) and drivers[-1].in_step
 
     def press(self) -> bool:
         """Ask the running step to come back, if an order stands; whether one was running."""
@@ -332,7 +342,8 @@ class Driver:
         try:
             try:
                 self._sigint.theirs()
-                go(*args, timeout=self._slice())
+                left = self.cell.remaining()
+                go(*args, timeout=None if left == math.inf else left)
             finally:
                 self._sigint.ours()
         except KeyboardInterrupt:
@@ -343,17 +354,12 @@ class Driver:
         """An interrupt came to the driver rather than to the cell, for which it was meant."""
         self.cell.order(Order("interrupt", _FIRST))
 
-    def _slice(self) -> float:
-        return min(self.cell.remaining(), _SLICE)
-
     def _obey(self, step: lpf.Continuation[Any]) -> Generator[Any, Any, None]:
         """The step came back unfinished: do what was ordered, or go on."""
         order = self.cell.take_order() or self._own_order(step)
         if order is None:
             if self.cell.inner_wait is not None:
                 yield from self._await_inside(self.cell.inner_wait)
-            else:
-                _let_others_run()
             if self.cell.ordered is None:
                 self._run(step, step.resume)
         elif order.kind == "pause":
@@ -519,13 +525,6 @@ class Driver:
             cell.ending = cell.outcome(cell, True)
             cell.patience = None  # The outer driver goes on, to the reply.
             raise Abandoned
-
-
-def _let_others_run() -> None:
-    start = time.perf_counter()
-    time.sleep(0)
-    if time.perf_counter() - start > _COURTESY / 20:  # Somebody waited for the GIL.
-        time.sleep(_COURTESY)
 
 
 def _timeout(limit: float, cpu: bool, cell: Cell, abandoned: bool) -> CellEnded:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import atexit
 import functools
 import sys
+from contextlib import suppress
 from typing import Any
+
+import lpf
 
 from . import magics, private
 from .config import LPF
@@ -14,6 +17,7 @@ from .errors import JobError
 from .jobs import Jobs
 from .kernel import KernelRunner
 from .limited import run_limited
+from .memory import Guard
 from .terminal import TerminalRunner
 
 __all__ = ["Extension", "load", "unload"]
@@ -27,6 +31,8 @@ class Extension:
         self.config = LPF(parent=shell)
         self.jobs = Jobs()
         self.control: Control | None = None
+        self.memory = Guard(self._memory_is_short)
+        self._unload_extension = shell.extension_manager.unload_extension
         kernel = getattr(shell, "kernel", None)
         if kernel is None:
             self.runner: KernelRunner | TerminalRunner = TerminalRunner(
@@ -49,15 +55,37 @@ class Extension:
             self.shell, self.jobs, functools.partial(run_limited, hooks), hooks.takes_header
         )
         atexit.register(self.runner.end_all)
+        lpf.watch(True)
 
     def uninstall(self) -> None:
         """Take it out again, in reverse."""
+        lpf.watch(False)
         atexit.unregister(self.runner.end_all)
+        vars(self.shell.extension_manager).pop("unload_extension", None)
+        self.memory.stop()
+        self.config.unobserve(self._watch_memory, "memory_limit")
         magics.unload(self.shell)
         self.shell.configurables.remove(self.config)
         if self.control is not None:
             self.control.uninstall()
         self.runner.uninstall()
+
+    def _watch_memory(self, change: Any) -> None:
+        self.memory.watch(change["new"])
+
+    def _memory_is_short(self) -> None:
+        with suppress(JobError):  # No cell is running.
+            self.runner.pause("memory")
+
+    def _unload_with_options(self, module: str) -> Any:
+        """Serve ``%unload_ext lpf --force``, of which IPython knows no options."""
+        name, *options = module.split()
+        if options == ["--force"] and name in ("lpf", "lpf_ipython"):
+            if self.jobs.paused():
+                self.runner.unload_later(lambda: self._unload_extension(name))
+                return None
+            return self._unload_extension(name)
+        return self._unload_extension(module)
 
 
 _loaded: dict[int, Extension] = {}
@@ -79,6 +107,8 @@ def unload(shell: Any) -> None:
     paused = extension.jobs.paused()
     if paused:
         listed = ", ".join(f"{job.id} ({job.where})" for job in paused)
-        raise JobError(f"paused cells would be lost: {listed}; %lpf cancel all ends them")
+        raise JobError(
+            f"paused cells would be lost: {listed}; %unload_ext lpf --force cancels them"
+        )
     extension.uninstall()
     del _loaded[id(shell)]

@@ -1,7 +1,8 @@
 """What is wrapped in a shell, kernel's and terminal's alike, while the extension is loaded.
 
 `run_cell_async`  a top-level await runs in a task of its own, so it needs a driver of its own
-`showtraceback`   a cell that was ended shows its outcome, not the exception that ended it; while
+`showtraceback`   a cell that was ended shows its outcome, not the exception that ended it, and a
+                  MemoryError that stands for an interrupt is shown as one; while
                   `ShellHooks.quiet` is true, nothing is shown: it is going to be, further out
 """
 
@@ -92,6 +93,8 @@ class ShellHooks:
         if cell.ending is not None and isinstance(result.error_in_exec, lpf.Cancelled):
             cell.ended_by_us = True
             result.error_in_exec = cell.ending
+        elif _starved(result.error_in_exec):
+            result.error_in_exec = KeyboardInterrupt()
         cell.result = result
         cell.over = True
         return result
@@ -118,9 +121,17 @@ class ShellHooks:
             if cell is not None and cell.ending is not None and isinstance(value, lpf.Cancelled):
                 cell.unwound = True
                 exc_tuple = (type(cell.ending), cell.ending, None)
+            elif value is not None and _starved(value):
+                exc_tuple = (KeyboardInterrupt, KeyboardInterrupt(), value.__traceback__)
             return original(exc_tuple, *args, **kwargs)
 
         return showtraceback
+
+
+def _starved(error: BaseException | None) -> bool:
+    """Whether this MemoryError was made by lpf, to interrupt C code that could not be left."""
+    step = lpf.current()
+    return isinstance(error, MemoryError) and step is not None and step.starved
 
 
 def cell_limit(code: str, metadata: dict[str, Any], default: float | None) -> Limit | None:

@@ -8,8 +8,11 @@
  *   - in one of the C library's leaf functions (memory, strings) or plain system calls, called from
  *     such an object.  The same leaves are used by realloc, stdio and getaddrinfo while they hold
  *     their locks, so the callers are looked at as well.
- * Everything else may not be left; the tick is
- * tried again, so that a function which only passes through such code is left shortly after.
+ * Everything unknown, code loaded since the last refresh included, may not be left; the tick is tried
+ * again, so that a function which only passes through such code is left shortly after.
+ *
+ * A refresh from another thread than the one that loads waits for its constructors: the loader's lock
+ * is taken (add_leaves) between looking at the objects and publishing the table.
  *
  * Invariant: the handler reads one immutable table through an atomic pointer, and is counted in
  * `readers` meanwhile.  A table that has been replaced is freed when nobody reads: whoever comes
@@ -18,10 +21,9 @@
  * A statically linked program is one object, allocator and all: nothing in it may be left, unless
  * lpf_allow_library says otherwise.
  *
- * The nearest callers are looked at for two more cases: constructors and destructors, which the
- * loader calls while it holds its lock, and handlers of other signals that came in the middle of
- * code that may not be left.  Not seen is other code that the C library calls back while it holds a
- * lock (a callback of dl_iterate_phdr, say).  lpf_enter is made for these.
+ * What is not seen: code that the C library or the loader calls back while they hold a lock (a
+ * constructor under dlopen, a callback of dl_iterate_phdr), and a handler of another signal that
+ * came in the middle of malloc.  lpf_enter is made for these.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -35,11 +37,9 @@
 #include "internal.h"
 
 enum kind {
-    UNKNOWN, /* Loaded after the table was made. */
     REFUSE,
     LEAVE,
-    LEAF,   /* As its caller. */
-    LOADER, /* Nor what it calls. */
+    LEAF, /* As its caller. */
 };
 
 struct range {
@@ -177,12 +177,6 @@ static bool may_leave_object(const struct dl_phdr_info *info)
     return program || !contains(info, (uintptr_t)&may_leave_object);
 }
 
-static bool is_loader(const struct dl_phdr_info *info)
-{
-    return strstr(info->dlpi_name, "/ld-linux") != NULL ||
-           strstr(info->dlpi_name, "/ld.so") != NULL;
-}
-
 static void add_range(struct table *table, uintptr_t start, uintptr_t end, enum kind kind)
 {
     if (table->count < table->capacity && start < end) {
@@ -204,7 +198,7 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *data)
     table->adds = info->dlpi_adds;
     table->subs = info->dlpi_subs;
     uintptr_t base = info->dlpi_addr;
-    enum kind kind = is_loader(info) ? LOADER : may_leave_object(info) ? LEAVE : REFUSE;
+    enum kind kind = may_leave_object(info) ? LEAVE : REFUSE;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X)) {
@@ -355,7 +349,7 @@ static enum kind kind_in(const struct table *table, uintptr_t pc)
             return table->ranges[low].kind;
         }
     }
-    return UNKNOWN;
+    return REFUSE;
 }
 
 static enum kind kind_at(uintptr_t pc)
@@ -366,58 +360,50 @@ static enum kind kind_at(uintptr_t pc)
     return kind;
 }
 
-/* The way from the signal handler out to the interrupted code and its nearest callers. */
+/* The way from the signal handler out to the caller of the leaf that was interrupted. */
 struct walk {
     uintptr_t interrupted;
-    bool arrived; /* At the interrupted code. */
-    bool leaf;    /* The frame before was a leaf: this one decides for it. */
-    bool refused;
+    bool arrived;
     unsigned frames;
-    unsigned callers;
+    enum kind caller;
 };
 
 #define MOST_FRAMES 64
-#define MOST_CALLERS 16
-
-static _Unwind_Reason_Code look_at_caller(struct walk *walk, uintptr_t pc, bool interrupted)
-{
-    enum kind kind = kind_at(interrupted ? pc : pc - 1);
-    bool decides = walk->leaf || interrupted;
-    walk->refused = kind == LOADER || (decides && kind == REFUSE);
-    walk->leaf = decides && kind == LEAF;
-    walk->callers++;
-    return walk->refused || (walk->callers >= MOST_CALLERS && !walk->leaf) ? _URC_NORMAL_STOP
-                                                                           : _URC_NO_REASON;
-}
 
 static _Unwind_Reason_Code look_at_frame(struct _Unwind_Context *context, void *data)
 {
     struct walk *walk = data;
-    int exact = 0; /* Not behind a call, but at the instruction that a signal interrupted. */
-    uintptr_t pc = _Unwind_GetIPInfo(context, &exact);
+    uintptr_t pc = _Unwind_GetIP(context);
     if (++walk->frames > MOST_FRAMES) {
         return _URC_NORMAL_STOP;
     }
-    if (walk->arrived) {
-        return look_at_caller(walk, pc, exact != 0);
+    if (!walk->arrived) {
+        walk->arrived = pc == walk->interrupted;
+        return _URC_NO_REASON;
     }
-    walk->arrived = pc == walk->interrupted;
-    return _URC_NO_REASON;
+    walk->caller = kind_at(pc - 1); /* Behind a call. */
+    return walk->caller == LEAF ? _URC_NO_REASON : _URC_NORMAL_STOP;
 }
 
-/* The interrupted code holds no lock that unwinding takes: current C libraries find unwind tables
- * without one, older ones take the loader's, and its holders do not wait for anybody. */
+/* Only what lies between this handler and the end of the leaves is unwound: the core and the C
+ * library, whose unwind tables are right at every instruction.  The tables of other code may not
+ * be, and then libgcc follows a wild pointer.
+ *
+ * A leaf holds no lock that unwinding takes: current C libraries find unwind tables without one,
+ * older ones take the loader's, and its holders do not wait for anybody. */
+static bool may_leave_leaf(uintptr_t pc)
+{
+    int saved_errno = errno;
+    struct walk walk = {pc, false, 0, REFUSE};
+    _Unwind_Backtrace(look_at_frame, &walk);
+    errno = saved_errno;
+    return walk.caller == LEAVE;
+}
+
 bool lpf__codemap_may_leave(uintptr_t pc)
 {
     enum kind kind = kind_at(pc);
-    if (kind != LEAVE && kind != LEAF) {
-        return false;
-    }
-    int saved_errno = errno;
-    struct walk walk = {.interrupted = pc, .leaf = kind == LEAF};
-    _Unwind_Backtrace(look_at_frame, &walk);
-    errno = saved_errno;
-    return !walk.refused && !walk.leaf;
+    return kind == LEAF ? may_leave_leaf(pc) : kind == LEAVE;
 }
 
 void lpf__codemap_refuse(const void *address)

@@ -24,6 +24,9 @@
  *
  * What must not be done inside a preemptible function: returning by longjmp out of it, exiting
  * the thread with pthread_exit, and holding a lock that the caller will want while it is paused.
+ * Two such locks are easily overlooked; lpf_enter protects them.  dlopen and dlclose hold the
+ * loader's while they run constructors and destructors.  A signal handler of the program's own may
+ * have interrupted malloc; it is protected, too, if its sa_mask has the signal of this library.
  */
 #ifndef LPF_H
 #define LPF_H

@@ -119,6 +119,7 @@ static void *watch(void *ignored)
         wait_a_look();
         if (wanted && watched->outermost != NULL) {
             stand_in_front();
+            lpf__codemap_refresh(); /* What was imported since may be left, too. */
         }
         bool now = wanted && watched->outermost != NULL && gil_is_wanted();
         if (now && before) {
