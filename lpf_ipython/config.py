@@ -8,7 +8,7 @@ from typing import Any
 from traitlets import Bool, Enum, Float, TraitError, Unicode, Union, validate
 from traitlets.config import Configurable
 
-from . import durations
+from . import durations, memory
 
 __all__ = ["LPF"]
 
@@ -59,6 +59,15 @@ class LPF(Configurable):  # type: ignore[misc, unused-ignore]
         if not (seconds >= 0 and math.isfinite(seconds)):
             raise TraitError(f"LPF.timeout: {value!r} is not a number of seconds")
         return seconds
+
+    @validate("memory_limit")
+    def _check_memory_limit(self, proposal: Any) -> str:
+        text = str(proposal["value"])
+        try:
+            memory.parse(text)
+        except ValueError as error:
+            raise TraitError(f"LPF.memory_limit: {error}") from None
+        return text
 
     @property
     def default_limit(self) -> float | None:

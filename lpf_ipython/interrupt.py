@@ -133,7 +133,7 @@ class Watch:
 
     def _patience(self, cell: Cell) -> float:
         """How long the interrupt may take. One that cannot arrive is followed up at once."""
-        computing = bool(cell.drivers) and len(cell.drivers) > 1 and cell.drivers[-1].in_step
+        computing = len(cell.drivers) > 1 and cell.in_step
         return 0.0 if computing else self._runner.config.interrupt_grace
 
     def _follow_up(self, cell: Cell | None) -> None:

@@ -31,7 +31,7 @@ from typing import Any
 
 import lpf
 
-from . import display, interrupt, messages, private
+from . import display, interrupt, memory, messages, private
 from .cell import Abandoned, Cell, Driver, Order, cancelled
 from .config import LPF
 from .errors import JobError
@@ -55,6 +55,8 @@ class Request:
     left: asyncio.Future[None]
     late: bool = False
     cell: Cell | None = None
+    # Whether there is a notice below the cell that says what it does.
+    announced: bool = False
     # Whether requests that come out of the kernel's queue were in it when the cell was parked.
     collecting: bool = False
     ended: asyncio.Future[bool] = field(init=False)
@@ -216,6 +218,8 @@ class KernelRunner:
         self.jobs.change(cell.job, state)
         if cell.touched:
             self._publish_state(cell.job, request)
+        if request.announced:
+            self._announce(request, cell.job)
         if cell.came_back:
             cell.swap.settle(cell.outside)
             self._restore_parent(cell)
@@ -260,7 +264,7 @@ class KernelRunner:
         if job.execution_count is not None:
             self.shell.execution_count = max(self.shell.execution_count, job.execution_count + 1)
         self.jobs.change(job, "paused", reason)
-        if reason in _ANNOUNCED:
+        if reason in _ANNOUNCED or request.announced:
             self._announce(request, job)
         tell = functools.partial(self._tell_paused, request, messages.describe(job))
         if cell.came_back:
@@ -278,8 +282,24 @@ class KernelRunner:
         self._answer_waiters(request.cell.job)
 
     def _announce(self, request: Request, job: Job) -> None:
-        content = {"data": display.notice(job)._repr_mimebundle_(), "metadata": {}, "transient": {}}
-        self._publish("display_data", content, request)
+        """Say under the cell what it does now; a later notice takes the place of the first."""
+        kind = "update_display_data" if request.announced else "display_data"
+        request.announced = True
+        content = {
+            "data": display.notice(job)._repr_mimebundle_(),
+            "metadata": {},
+            "transient": {"display_id": f"lpf-{job.msg_id}"},
+        }
+        if job.reason == "memory":
+            content["data"] = {"text/plain": self._memory_notice(job)}
+        self._publish(kind, content, request)
+
+    def _memory_notice(self, job: Job) -> str:
+        largest = ", ".join(
+            f"{name} ({size / 1e6:.0f} MB)" for name, size in memory.largest(self.shell.user_ns)
+        )
+        limit = self.config.memory_limit
+        return f"{display.notice(job)}\nmemory limit {limit} reached; the largest are {largest}"
 
     def _mark_queue(self, request: Request, posted: Callable[[], None]) -> None:
         request.collecting = True
@@ -307,6 +327,8 @@ class KernelRunner:
         cell.job.pending = None
         self.jobs.change(cell.job, "running")
         self._publish_state(cell.job, request)
+        if request.announced:
+            self._announce(request, cell.job)
         cell.allow(timeout)
         if order is not None:
             cell.order(order)
@@ -441,6 +463,20 @@ class KernelRunner:
             private.aborts_queue(self.kernel)
 
     # Ends of everything.
+
+    def unload_later(self, uninstall: Callable[[], None]) -> None:
+        """Cancel the paused cells, and call *uninstall* when the last of them has ended."""
+        requests = [self._requests[job.id] for job in self.jobs.paused()]
+        for request in requests:
+            assert request.cell is not None
+            self.cancel(request.cell.job)
+
+        async def wait() -> None:
+            for request in requests:
+                await asyncio.shield(request.ended)
+            uninstall()
+
+        self._spawn(wait())
 
     def end_all(self) -> None:
         """Unwind the paused cells, each in a bounded time, without replies. Main thread."""

@@ -15,14 +15,14 @@ import functools
 import os
 import signal
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 import lpf
 
-from . import display, interrupt, private
+from . import display, interrupt, memory, private
 from .cell import Abandoned, Cell, Driver, Order, cancelled
 from .config import LPF
 from .errors import JobError
@@ -66,6 +66,7 @@ class TerminalRunner:
         self._asked: list[tuple[Cell, float | None, Order | None]] = []
         self._interrupts = interrupt.Watch(self)
         self._ours: Any = None
+        self._last: Callable[[], None] | None = None
 
     # Loading and unloading.
 
@@ -113,6 +114,9 @@ class TerminalRunner:
         result = self._go_on(cell)
         while self._asked:
             self._resume(*self._asked.pop(0))
+        if self._last is not None:
+            self._last()
+            self._last = None
         return result if result is not None else private.no_result(cell, cell.ending)
 
     def _begin(self, raw_cell: str, stores: bool) -> Cell:
@@ -174,6 +178,11 @@ class TerminalRunner:
             signal.signal(signal.SIGCONT, signal.SIG_DFL)
             print()
         print(display.notice(cell.job))
+        if reason == "memory":
+            largest = memory.largest(self.shell.user_ns)
+            print(
+                "the largest:", ", ".join(f"{name} ({size / 1e6:.0f} MB)" for name, size in largest)
+            )
 
     def _resume(self, cell: Cell, timeout: float | None, order: Order | None) -> None:
         if not cell.is_parked:
@@ -196,12 +205,12 @@ class TerminalRunner:
 
     # What users ask for; see `jobs.Jobs`.
 
-    def pause(self) -> None:
+    def pause(self, reason: str = "request") -> None:
         """Ask for the running cell to be paused."""
         cell = self.current
         if cell is None:
             raise JobError("no cell is running")
-        cell.order(Order("pause"))
+        cell.order(Order("pause", reason))
         if lpf.current() is not None and threading.current_thread() is threading.main_thread():
             lpf.pause()
 
@@ -234,6 +243,12 @@ class TerminalRunner:
 
     def nudge(self, cell: Cell) -> None:
         """Nothing: a cell that awaits runs its loop in a step, which can be paused."""
+
+    def unload_later(self, uninstall: Callable[[], None]) -> None:
+        """Cancel the paused cells, and call *uninstall* when the last of them has ended."""
+        self._last = uninstall
+        for job in self.jobs.paused():
+            self.cancel(job)
 
     def end_all(self) -> None:
         """Unwind the paused cells, each in a bounded time."""
