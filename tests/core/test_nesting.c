@@ -52,9 +52,10 @@ static void an_outer_limit_pauses_the_whole_chain_at_every_depth(void)
         check_chain(LPF_PAUSED, LPF_HELD);
         for (int i = 0; i < 3; i++) {
             long before = counter;
-            resumed(chain[1], MS);
-            check_chain(LPF_PAUSED, LPF_HELD);
-            CHECK(counter > before);
+            do { /* On a loaded machine others may take the whole millisecond. */
+                resumed(chain[1], MS);
+                check_chain(LPF_PAUSED, LPF_HELD);
+            } while (counter == before);
         }
         free_chain();
     }
@@ -82,7 +83,7 @@ static void held_functions_can_only_wait(void)
 
 static lpf_t *inner;
 static uint64_t inner_limit;
-static volatile bool inner_returned;
+static volatile int inner_returned;
 
 static void launch_inner_then_count(void *unused)
 {

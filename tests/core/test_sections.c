@@ -1,7 +1,7 @@
 /* Uninterruptible sections. */
 #include "check.h"
 
-static volatile bool section_done;
+static volatile int section_done;
 static lpf_t *inner;
 
 static void work_in_a_section(void *unused)

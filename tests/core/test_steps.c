@@ -18,7 +18,7 @@
 static volatile long steps_left; /* Until the tick. */
 static volatile long steps_made;
 static lpf_t *subject;
-static volatile bool in_section;
+static volatile int in_section;
 
 static void on_step(int number, siginfo_t *info, void *context_)
 {

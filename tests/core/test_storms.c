@@ -22,7 +22,7 @@ static unsigned random_below(unsigned *state, unsigned limit)
 struct storm {
     unsigned random;
     long rounds;
-    volatile bool enough;
+    volatile int enough;
     unsigned char *block[BLOCKS];
     size_t size[BLOCKS];
     FILE *file;
@@ -108,7 +108,7 @@ static void allocation_and_stdio_survive_on_both_sides(void)
 static void *storm_in_a_thread(void *stop)
 {
     struct storm s = {.random = seed + 3, .file = nowhere()};
-    while (!*(volatile bool *)stop) {
+    while (!*(volatile int *)stop) {
         one_round(&s);
     }
     free_storm(&s);
@@ -119,11 +119,11 @@ static void *storm_in_a_thread(void *stop)
 /* With a second thread the allocator takes its locks. */
 static void the_same_with_another_thread_that_allocates(void)
 {
-    bool stop = false;
+    int stop = false;
     pthread_t thread;
     pthread_create(&thread, NULL, storm_in_a_thread, &stop);
     allocation_and_stdio_survive_on_both_sides();
-    *(volatile bool *)&stop = true;
+    *(volatile int *)&stop = true;
     pthread_join(thread, NULL);
 }
 
@@ -270,7 +270,7 @@ static void sleep_long(void *done)
     while (nanosleep(&time, &time) != 0) {
         CHECK_IS(errno, EINTR);
     }
-    *(volatile bool *)done = true;
+    *(volatile int *)done = true;
 }
 
 /* Ticks end these early, as any signal does. */
@@ -279,7 +279,7 @@ static void sleep_by_another_name(void *done)
     for (uint64_t end = lpf__now() + 200 * MS; lpf__now() < end;) {
         usleep(200000);
     }
-    *(volatile bool *)done = true;
+    *(volatile int *)done = true;
 }
 
 static void poll_nothing(void *done)
@@ -287,7 +287,7 @@ static void poll_nothing(void *done)
     for (uint64_t end = lpf__now() + 200 * MS; lpf__now() < end;) {
         poll(NULL, 0, 200);
     }
-    *(volatile bool *)done = true;
+    *(volatile int *)done = true;
 }
 
 static void a_sleep_is_left(void)
@@ -295,7 +295,7 @@ static void a_sleep_is_left(void)
     void (*const sleeps[])(void *) = {sleep_long, sleep_by_another_name, poll_nothing};
     SKIP_IF(SANITIZED, "the sanitizer's own functions may not be left");
     for (size_t i = 0; i < sizeof sleeps / sizeof *sleeps; i++) {
-        bool done = false;
+        int done = false;
         lpf_t *c = launched(sleeps[i], &done, 5 * MS);
         CHECK_IS(lpf_state(c), LPF_PAUSED);
         CHECK(!done);

@@ -132,11 +132,14 @@ static void a_request_from_another_thread_pauses(void)
     }
 }
 
+static volatile int enough;
+
 static void count_with_malloc(void *counter_)
 {
     volatile long *n = counter_;
-    for (;;) {
-        free(malloc(100));
+    while (!enough) {
+        void *volatile block = malloc(100); /* Else it is optimised away. */
+        free(block);
         ++*n;
     }
 }
@@ -148,9 +151,13 @@ static void a_request_that_falls_into_malloc_is_tried_again(void)
         counter = 0;
         handle = NULL;
         pthread_create(&asker, NULL, ask_when_it_counts, NULL);
+        enough = false;
         CHECK_IS(lpf_launch(&handle, count_with_malloc, &counter, LPF_FOREVER), LPF_OK);
         CHECK_IS(lpf_state(handle), LPF_PAUSED);
         pthread_join(asker, NULL);
+        enough = true;
+        resumed(handle, LPF_FOREVER);
+        CHECK_IS(lpf_state(handle), LPF_FINISHED);
         freed(handle);
     }
 }
@@ -169,7 +176,7 @@ static void requests_need_no_timer(void)
 
 static void *ask_all_the_time(void *stop)
 {
-    while (!*(volatile bool *)stop) {
+    while (!*(volatile int *)stop) {
         if (handle != NULL) {
             int status = lpf_request(handle);
             CHECK(status == LPF_OK || status == LPF_ESTATE);
@@ -180,7 +187,7 @@ static void *ask_all_the_time(void *stop)
 
 static void a_storm_of_requests_pauses_and_nothing_else(void)
 {
-    bool stop = false;
+    int stop = false;
     long n = 0;
     handle = launched(count_forever, &n, 0);
     pthread_create(&asker, NULL, ask_all_the_time, &stop);
@@ -188,7 +195,7 @@ static void a_storm_of_requests_pauses_and_nothing_else(void)
         resumed(handle, SECOND);
         CHECK_IS(lpf_state(handle), LPF_PAUSED);
     }
-    *(volatile bool *)&stop = true;
+    *(volatile int *)&stop = true;
     pthread_join(asker, NULL);
     freed(handle);
     handle = NULL;
@@ -234,7 +241,7 @@ static void a_signal_from_outside_pauses_the_outermost(void)
 
 static void *sleep_with_the_signal_open(void *stop)
 {
-    while (!*(volatile bool *)stop) {
+    while (!*(volatile int *)stop) {
         usleep(1000);
     }
     return NULL;
@@ -244,7 +251,7 @@ static void *sleep_with_the_signal_open(void *stop)
 static void a_signal_from_outside_finds_the_right_thread(void)
 {
     sigset_t urgent, before;
-    bool stop = false;
+    int stop = false;
     pthread_t other;
     pthread_create(&other, NULL, sleep_with_the_signal_open, &stop);
     sigemptyset(&urgent);
@@ -259,7 +266,7 @@ static void a_signal_from_outside_finds_the_right_thread(void)
     usleep(20000);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     stop_sender();
-    *(volatile bool *)&stop = true;
+    *(volatile int *)&stop = true;
     pthread_join(other, NULL);
 }
 
