@@ -40,7 +40,8 @@ def paused() -> Iterator[Callable[..., FakeJob]]:
     yield launch
     for continuation in launched:
         with contextlib.suppress(lpf.StateError):
-            continuation.cancel()
+            # IPython unwinds through its own traceback printer, slowly on a busy machine.
+            continuation.cancel(grace=30)
 
 
 def _ipython_9() -> bool:

@@ -73,11 +73,13 @@ HUGE: list[object] = ["x" * 10**8, b"x" * 10**8, list(range(10**6)), {i: i for i
 
 @pytest.mark.parametrize("huge", HUGE, ids=[type(huge).__name__ for huge in HUGE])
 def test_a_huge_value_costs_next_to_nothing(huge: object) -> None:
-    start = time.perf_counter()
-    line = text(huge)
-    assert len(line) <= 160
-    # Walking any of these takes 10 ms and more; this is a hundredth of it.
-    assert time.perf_counter() - start < 0.005
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert len(text(huge)) <= 160
+        times.append(time.perf_counter() - start)
+    # Walking any of these takes 10 ms and more. The best of five: the machine may be busy.
+    assert min(times) < 0.005
 
 
 class Raises:
@@ -183,15 +185,17 @@ def test_a_huge_repr_is_cut() -> None:
 def test_a_repr_that_never_ends_is_stopped(value: object) -> None:
     start = time.perf_counter()
     assert "takes more than 50 ms" in text(value, each=0.05)
-    # 50 ms to stop it and as much again to give it up, doubled for a busy machine.
-    assert time.perf_counter() - start < 0.2 + 0.2
+    # 50 ms to stop it and as much again to give it up; the rest is for a busy machine.
+    assert time.perf_counter() - start < 2
 
 
 def test_all_reprs_together_have_a_limit() -> None:
     values = Values(each=0.02, total=0.05)
     start = time.perf_counter()
     lines = [values.text(Loops()) for _ in range(50)]
-    assert time.perf_counter() - start < 0.5
+    # One after the other without a common limit they would take a second and more, each at least 20 ms.
+    assert sum("takes more" in line for line in lines) <= 3
+    assert time.perf_counter() - start < 2
     assert lines[0] == "<Loops: its repr takes more than 20 ms>"
     assert lines[-1] == "<Loops object>"
 

@@ -29,7 +29,7 @@ __all__ = ["Person", "kernel", "run"]
 _LONG = 60.0
 # What is still on its way when a cell is done or paused comes within this time.
 _QUIET = 0.3
-_OUTPUTS = {"stream", "display_data", "execute_result", "error"}
+_OUTPUTS = {"stream", "display_data", "update_display_data", "execute_result", "error"}
 
 
 @contextmanager
@@ -47,12 +47,16 @@ def kernel(name: str = "python3") -> Iterator[BlockingKernelClient]:
         manager.shutdown_kernel(now=True)
 
 
-def run(path: Path, typed: dict[str, list[str]] | None = None) -> Any:
-    """Return the notebook at *path*, run on a fresh kernel; *typed* as in `Person`."""
+def run(path: Path, typed: dict[str, list[str]] | None = None) -> tuple[Any, list[str]]:
+    """Run the notebook at *path* on a fresh kernel; *typed* as in `Person`.
+
+    Return it as it is then, and what it displayed in the meantime, as text.
+    """
     notebook = nbformat.read(path, as_version=4)
     with kernel() as client:
-        Person(client, typed or {}).run(notebook)
-    return notebook
+        person = Person(client, typed or {})
+        person.run(notebook)
+    return notebook, person.notices
 
 
 class Person:
@@ -64,6 +68,7 @@ class Person:
         self._cells: dict[str, Any] = {}
         self._over: set[str] = set()
         self._displays: dict[str | None, list[Any]] = {}
+        self.notices: list[str] = []
         self._answers: dict[str, list[str]] = {}
 
     def run(self, notebook: Any) -> None:
@@ -118,21 +123,25 @@ class Person:
 
     def _take(self, message: dict[str, Any]) -> None:
         kind, content = message["msg_type"], message["content"]
-        parent = message["parent_header"].get("msg_id")
-        cell = self._cells.get(parent)
+        cell = self._cells.get(message["parent_header"].get("msg_id"))
         if kind == "lpf_state" and content["state"] == "paused":
             self._over.add(content["msg_id"])
-        elif cell is None:
-            return
-        elif kind == "execute_reply":
-            self._over.add(parent)
+        elif kind == "execute_reply" and cell is not None:
+            self._over.add(message["parent_header"]["msg_id"])
             cell.execution_count = content.get("execution_count")
-        elif kind == "update_display_data":
-            for output in self._displays.get(content["transient"]["display_id"], []):
+        elif kind in _OUTPUTS and cell is not None:
+            self._show(cell, message)
+
+    def _show(self, cell: Any, message: dict[str, Any]) -> None:
+        kind, content = message["msg_type"], message["content"]
+        name = content.get("transient", {}).get("display_id")
+        if "data" in content:
+            self.notices.append(content["data"].get("text/plain", ""))
+        if kind == "update_display_data":
+            for output in self._displays.get(name, []):
                 output.data = content["data"]
-        elif kind in _OUTPUTS:
+        else:
             output = _add(cell.outputs, nbformat.v4.output_from_msg(message))
-            name = content.get("transient", {}).get("display_id")
             self._displays.setdefault(name, []).append(output)
 
 
@@ -173,7 +182,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="keep the outputs of all cells")
     options = parser.parse_args()
     kept = nbformat.read(options.notebook, as_version=4)
-    fresh = run(options.notebook)
+    fresh, _ = run(options.notebook)
     for before, after in zip(kept.cells, fresh.cells, strict=True):
         if before.cell_type == "code" and (options.all or before.outputs):
             before.outputs, before.execution_count = after.outputs, after.execution_count
