@@ -32,7 +32,7 @@ def _examples() -> Iterator[Iterator[Any]]:
     yield reversed(queue)
     yield iter(memoryview(b""))
     yield iter(int, 0)
-    yield iter(_Sequence())  # type: ignore[call-overload]
+    yield iter(_Sequence())
     yield iter(zip())
     yield iter(enumerate(()))
     yield iter(map(int, ()))
