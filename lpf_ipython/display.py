@@ -78,9 +78,9 @@ def notice(job: JobLike) -> Notice:
     """
     if job.state == "paused":
         return Notice(job.id, _state(job), _where(job))
-    if job.state == "running":
-        return Notice(job.id, "running again", "", paused=False)
-    return Notice(job.id, f"{job.state} after {durations.show(job.elapsed)}", "", paused=False)
+    after = f" after {durations.show(job.elapsed)}" if job.state == "finished" else ""
+    state = "running again" if job.state == "running" else f"{job.state}{after}"
+    return Notice(job.id, state, "", paused=False)
 
 
 class JobsView(View):

@@ -70,7 +70,9 @@ def test_the_reason_for_a_pause_is_told(paused: Launch) -> None:
 def test_the_notice_of_a_cell_that_went_on_offers_no_commands(paused: Launch) -> None:
     running, ended = paused(count, 1, state="running"), paused(count, 1, state="cancelled")
     assert str(display.notice(running)) == "[1] running again"
-    assert str(display.notice(ended)) == "[2] cancelled after 500 ms"
+    assert str(display.notice(ended)) == "[2] cancelled"
+    ended.state = "finished"
+    assert str(display.notice(ended)) == "[2] finished after 500 ms"
     assert "%lpf" not in display.notice(ended).html()
 
 

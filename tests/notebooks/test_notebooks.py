@@ -44,7 +44,7 @@ def test_the_first_timeout() -> None:
     endless, quick = run.all("%%timeout")
     assert re.search(r"^\[1\] paused after \d+ ms  line [34] in <cell 2>: ", run.notices)
     assert "%lpf resume 1" in run.notices
-    assert endless.startswith("[1] cancelled after ")
+    assert endless.startswith("[1] cancelled\n")
     assert re.search(r"CellCancelled: cancelled after .* at line [34] in <cell 2>", endless)
     assert run["n > 1000"] == run["n > before"] == "True"
     assert "[1]" in run["%lpf jobs"]
