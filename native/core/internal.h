@@ -136,18 +136,20 @@ struct lpf {
     uint64_t deadline; /* While RUNNING; LPF_FOREVER if none. */
     uint64_t left;     /* While HELD: what remained of its limit. */
     struct lpf__limit *limits;
-    _Atomic int state;    /* Written on the own thread, with lpf__set_state. */
-    _Atomic int request;  /* enum lpf__request, set from any thread. */
-    int uninterruptible;  /* Depth of lpf_enter. */
-    bool keeps_mask;      /* The signal mask is switched too. */
-    bool left_for_outer;  /* Paused only so that an outer function can be left. */
-    sigset_t mask;        /* While PAUSED and keeps_mask. */
-    sigset_t caller_mask; /* While RUNNING and keeps_mask. */
+    _Atomic int state;   /* Written on the own thread, with lpf__set_state. */
+    _Atomic int request; /* enum lpf__request, set from any thread. */
+    int uninterruptible; /* Depth of lpf_enter. */
+    bool keeps_mask;     /* The signal mask is switched too. */
+    bool left_for_outer; /* Paused only so that an outer function can be left. */
 
+    uint64_t cycles;    /* Sum of the slices that ended: wall-clock time, */
+    uint64_t cpu_ns;    /* CPU time between readings of the CPU clock, */
+    int64_t cpu_cycles; /* and from these to the ends of the slices. */
+
+    /* What follows need not be zero in the beginning. */
     struct lpf__moment started; /* Start of the present slice. */
-    uint64_t cycles;            /* Sum of the slices that ended: wall-clock time, */
-    uint64_t cpu_ns;            /* CPU time between readings of the CPU clock, */
-    int64_t cpu_cycles;         /* and from these to the ends of the slices. */
+    sigset_t mask;              /* While PAUSED and keeps_mask. */
+    sigset_t caller_mask;       /* While RUNNING and keeps_mask. */
 };
 
 enum lpf__request {

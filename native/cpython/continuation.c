@@ -14,9 +14,11 @@
 #include <structmember.h>
 
 #define DROP_GRACE (500 * LPF__MILLISECOND)
+#define MOST_SPARE 64
 
 static Continuation *live;
 static int kept_for_main;       /* Those of the main thread that were dropped on another one. */
+static PyObject *timeout_name;  /* Interned. */
 static PyObject *native_module; /* Borrowed: the module lives as long as the process. */
 
 static const char *const reason_names[] = {
@@ -181,6 +183,12 @@ static void entry(void *self)
     drop_call(c);
 }
 
+static const char *utf8(PyObject *text)
+{
+    return PyUnicode_IS_COMPACT_ASCII(text) ? (const char *)PyUnicode_1BYTE_DATA(text)
+                                            : PyUnicode_AsUTF8(text);
+}
+
 /* *owner: new reference to what the text belongs to, since a __qualname__ may be replaced. */
 static const char *name_for_messages(PyObject *function, PyObject **owner)
 {
@@ -191,12 +199,12 @@ static const char *name_for_messages(PyObject *function, PyObject **owner)
     }
     if (PyFunction_Check(function)) {
         *owner = Py_NewRef(((PyFunctionObject *)function)->func_qualname);
-        name = PyUnicode_AsUTF8(*owner);
+        name = utf8(*owner);
     } else if (PyCFunction_Check(function)) {
         name = ((PyCFunctionObject *)function)->m_ml->ml_name;
     } else if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
         *owner = Py_NewRef(((PyHeapTypeObject *)type)->ht_name);
-        name = PyUnicode_AsUTF8(*owner);
+        name = utf8(*owner);
     } else {
         name = type->tp_name;
     }
@@ -255,7 +263,7 @@ static int take_call(Continuation *c, PyObject *function, PyObject *const *args,
 static void keep_no_longer(Continuation *c);
 static int watch_thread(void);
 
-static void after_end(PyThreadState *ts, Continuation *c)
+static void after_end(Continuation *c)
 {
     lpf__stack_give(&c->core.thread->pool, c->core.stack);
     c->core.stack = NULL;
@@ -265,7 +273,6 @@ static void after_end(PyThreadState *ts, Continuation *c)
         lpf_cancel_clear(&c->canceller);
     }
     keep_no_longer(c);
-    (void)ts;
 }
 
 #define REFRESH_CYCLES (UINT64_C(1) << 24) /* About 8 ms. */
@@ -307,7 +314,7 @@ static void run(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
     }
     lpf_pystate_load(ts, &c->outside);
     if (ended) {
-        after_end(ts, c);
+        after_end(c);
     } else if (c->abandoned) {
         Py_INCREF(c); /* For the list, for ever. */
     }
@@ -369,24 +376,56 @@ int lpf_need_main_thread(const char *what)
     return -1;
 }
 
+/* Objects to be used again, linked by `next`. */
+static Continuation *spare;
+static unsigned spare_count;
+
 static Continuation *new_continuation(void)
 {
-    Continuation *c = PyObject_GC_New(Continuation, &LpfContinuation_Type);
+    Continuation *c = spare;
     if (c != NULL) {
-        memset((char *)c + sizeof(PyObject), 0, sizeof *c - sizeof(PyObject));
+        spare = c->next;
+        spare_count--;
+        _Py_NewReference((PyObject *)c);
+    } else {
+        c = PyObject_GC_New(Continuation, &LpfContinuation_Type);
+        if (c == NULL) {
+            return NULL;
+        }
     }
+    char *start = (char *)&c->function;
+    memset(start, 0, (size_t)((char *)&c->core.started - start));
     return c;
 }
 
+static void delete_continuation(Continuation *c)
+{
+    /* The collector calls the finalizer of an object once only. */
+    if (spare_count < MOST_SPARE && !PyObject_GC_IsFinalized((PyObject *)c)) {
+        c->next = spare;
+        spare = c;
+        spare_count++;
+    } else {
+        PyObject_GC_Del(c);
+    }
+}
+
+/* Keywords at a call are the very string objects that the compiler has interned. */
+static bool is_timeout(PyObject *keyword)
+{
+    return keyword == timeout_name || PyUnicode_CompareWithASCIIString(keyword, "timeout") == 0;
+}
+
 /* A READY continuation of the call.  args[0] is the function. */
-static Continuation *make(const char *verb, PyObject *const *args, Py_ssize_t positional,
-                          PyObject *keywords, uint64_t *limit_ns, uint64_t *grace_ns)
+static Continuation *make(PyThreadState *ts, const char *verb, PyObject *const *args,
+                          Py_ssize_t positional, PyObject *keywords, uint64_t *limit_ns,
+                          uint64_t *grace_ns)
 {
     if (positional < 1) {
         PyErr_Format(PyExc_TypeError, "%s() needs a function to call", verb);
         return NULL;
     }
-    if (!PyCallable_Check(args[0])) {
+    if (Py_TYPE(args[0])->tp_call == NULL) {
         PyErr_Format(PyExc_TypeError, "f must be callable, not %.200s", Py_TYPE(args[0])->tp_name);
         return NULL;
     }
@@ -394,7 +433,7 @@ static Continuation *make(const char *verb, PyObject *const *args, Py_ssize_t po
     Py_ssize_t named = keywords != NULL ? PyTuple_GET_SIZE(keywords) : 0;
     *limit_ns = LPF_FOREVER;
     for (Py_ssize_t i = 0; i < named; i++) {
-        if (PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, i), "timeout") == 0) {
+        if (is_timeout(PyTuple_GET_ITEM(keywords, i))) {
             timeout_at = i;
             if (lpf_seconds(args[positional + i], "timeout", limit_ns) < 0) {
                 return NULL;
@@ -423,7 +462,7 @@ static Continuation *make(const char *verb, PyObject *const *args, Py_ssize_t po
         PyErr_NoMemory();
         return NULL;
     }
-    c->thread_ident = PyThread_get_thread_ident();
+    c->thread_ident = ts->thread_id;
     link_live(c);
     PyObject_GC_Track((PyObject *)c);
     if (!lpf_safepoint_installed_here() && watch_thread() < 0) {
@@ -438,9 +477,10 @@ PyObject *lpf_launch_py(PyObject *module, PyObject *const *args, Py_ssize_t posi
 {
     uint64_t limit_ns;
     (void)module;
-    Continuation *c = make("launch", args, positional, keywords, &limit_ns, NULL);
+    PyThreadState *ts = PyThreadState_Get();
+    Continuation *c = make(ts, "launch", args, positional, keywords, &limit_ns, NULL);
     if (c != NULL && limit_ns != 0) {
-        run(PyThreadState_Get(), c, limit_ns);
+        run(ts, c, limit_ns);
     }
     return (PyObject *)c;
 }
@@ -640,8 +680,7 @@ static PyObject *continuation_resume(Continuation *c, PyObject *const *args, Py_
         return NULL;
     }
     if (keywords != NULL) {
-        if (PyTuple_GET_SIZE(keywords) != 1 ||
-            PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(keywords, 0), "timeout") != 0) {
+        if (PyTuple_GET_SIZE(keywords) != 1 || !is_timeout(PyTuple_GET_ITEM(keywords, 0))) {
             PyErr_SetString(PyExc_TypeError, "resume() takes one keyword, timeout");
             return NULL;
         }
@@ -956,7 +995,8 @@ PyObject *lpf_call_py(PyObject *module, PyObject *const *args, Py_ssize_t positi
         PyErr_SetString(PyExc_TypeError, "call() needs timeout=, seconds or None");
         return NULL;
     }
-    Continuation *c = make("call", args, positional, keywords, &limit_ns, NULL);
+    Continuation *c = make(PyThreadState_Get(), "call", args, positional, keywords, &limit_ns,
+                           NULL);
     if (c == NULL) {
         return NULL;
     }
@@ -1163,7 +1203,7 @@ static void continuation_dealloc(Continuation *c)
     Py_CLEAR(c->broke_into);
     Py_CLEAR(c->name_owner);
     lpf__release(&c->core);
-    PyObject_GC_Del(c);
+    delete_continuation(c);
 }
 
 PyObject *lpf_shutdown_py(PyObject *module, PyObject *args)
@@ -1294,5 +1334,9 @@ PyTypeObject LpfContinuation_Type = {
 int lpf_continuation_ready(PyObject *module)
 {
     native_module = module;
+    timeout_name = PyUnicode_InternFromString("timeout");
+    if (timeout_name == NULL) {
+        return -1;
+    }
     return PyType_Ready(&LpfContinuation_Type);
 }

@@ -61,15 +61,10 @@ enum lpf_reason {
 
 typedef struct lpf_continuation {
     PyObject_HEAD
-    lpf_t core;                 /* Its host is lpf_python_host. */
-    struct lpf_pystate inside;  /* While it stands still. */
-    struct lpf_pystate outside; /* Its launcher's or resumer's, while it runs. */
-    struct lpf_pyroot root;
     PyObject *function;
     PyObject **arguments; /* One free slot in front, for the vectorcall protocol. */
     Py_ssize_t positional;
     PyObject *keywords; /* Tuple of names or NULL. */
-    PyObject *few[LPF_INLINE_ARGUMENTS + 1];
     PyObject *result;
     PyObject *exception;
     PyObject *thrown;     /* To be raised where it stands, when resumed. */
@@ -87,6 +82,12 @@ typedef struct lpf_continuation {
     bool insists;        /* Its time limit is going to be followed by a cancel. */
     bool kept;           /* By the list: dropped on another thread than its own. */
     bool left_for_limit; /* Left only so that a time_limit around it can be enforced. */
+    lpf_t core;          /* Its host is lpf_python_host. */
+    /* What follows, and the last part of the core, need not be zero in the beginning. */
+    struct lpf_pystate inside;  /* While it stands still. */
+    struct lpf_pystate outside; /* Its launcher's or resumer's, while it runs. */
+    struct lpf_pyroot root;
+    PyObject *few[LPF_INLINE_ARGUMENTS + 1];
 } Continuation;
 
 extern PyTypeObject LpfContinuation_Type;
