@@ -64,9 +64,10 @@ def limit_of(cell: str) -> Limit | None:
     A header that is not in order, or has nothing below it, stays on the cell: the magic of that
     name then says what is wrong with it, and nothing is run.
     """
+    if not cell.lstrip().startswith(_MAGIC):
+        return None
     lines = cell.splitlines(keepends=True)
-    start = _first(lines)
-    return _limit(lines, start)
+    return _limit(lines, _first(lines))
 
 
 def strip_header(lines: list[str]) -> list[str]:
