@@ -418,8 +418,7 @@ static bool is_timeout(PyObject *keyword)
 
 /* A READY continuation of the call.  args[0] is the function. */
 static Continuation *make(PyThreadState *ts, const char *verb, PyObject *const *args,
-                          Py_ssize_t positional, PyObject *keywords, uint64_t *limit_ns,
-                          uint64_t *grace_ns)
+                          Py_ssize_t positional, PyObject *keywords, uint64_t *limit_ns)
 {
     if (positional < 1) {
         PyErr_Format(PyExc_TypeError, "%s() needs a function to call", verb);
@@ -440,7 +439,6 @@ static Continuation *make(PyThreadState *ts, const char *verb, PyObject *const *
             }
         }
     }
-    (void)grace_ns;
     if (!lpf_safepoint_installed_here() && lpf_need_main_thread("a timeout") < 0) {
         if (!PyErr_ExceptionMatches(lpf_errors.thread) ||
             (*limit_ns != LPF_FOREVER && *limit_ns != 0)) {
@@ -478,7 +476,7 @@ PyObject *lpf_launch_py(PyObject *module, PyObject *const *args, Py_ssize_t posi
     uint64_t limit_ns;
     (void)module;
     PyThreadState *ts = PyThreadState_Get();
-    Continuation *c = make(ts, "launch", args, positional, keywords, &limit_ns, NULL);
+    Continuation *c = make(ts, "launch", args, positional, keywords, &limit_ns);
     if (c != NULL && limit_ns != 0) {
         run(ts, c, limit_ns);
     }
@@ -674,22 +672,31 @@ static PyObject *go_on(Continuation *c, uint64_t limit_ns)
 static PyObject *continuation_resume(Continuation *c, PyObject *const *args, Py_ssize_t count,
                                      PyObject *keywords)
 {
-    PyObject *timeout = Py_None;
     if (count > 0) {
-        PyErr_SetString(PyExc_TypeError, "resume() takes timeout as a keyword only");
+        PyErr_SetString(PyExc_TypeError, "resume() takes keywords only: timeout and insist");
         return NULL;
     }
-    if (keywords != NULL) {
-        if (PyTuple_GET_SIZE(keywords) != 1 || !is_timeout(PyTuple_GET_ITEM(keywords, 0))) {
-            PyErr_SetString(PyExc_TypeError, "resume() takes one keyword, timeout");
+    PyObject *timeout = Py_None;
+    int insists = 0;
+    Py_ssize_t named = keywords != NULL ? PyTuple_GET_SIZE(keywords) : 0;
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *name = PyTuple_GET_ITEM(keywords, i);
+        if (is_timeout(name)) {
+            timeout = args[i];
+        } else if (PyUnicode_CompareWithASCIIString(name, "insist") == 0) {
+            insists = PyObject_IsTrue(args[i]);
+        } else {
+            PyErr_Format(PyExc_TypeError,
+                         "resume() got an unexpected keyword %R; it takes timeout and insist",
+                         name);
             return NULL;
         }
-        timeout = args[0];
     }
     uint64_t limit_ns;
-    if (ready_to_run(c, timeout, &limit_ns) < 0) {
+    if (insists < 0 || ready_to_run(c, timeout, &limit_ns) < 0) {
         return NULL;
     }
+    c->insists = insists != 0;
     return go_on(c, limit_ns);
 }
 
@@ -995,8 +1002,7 @@ PyObject *lpf_call_py(PyObject *module, PyObject *const *args, Py_ssize_t positi
         PyErr_SetString(PyExc_TypeError, "call() needs timeout=, seconds or None");
         return NULL;
     }
-    Continuation *c = make(PyThreadState_Get(), "call", args, positional, keywords, &limit_ns,
-                           NULL);
+    Continuation *c = make(PyThreadState_Get(), "call", args, positional, keywords, &limit_ns);
     if (c == NULL) {
         return NULL;
     }
@@ -1005,6 +1011,7 @@ PyObject *lpf_call_py(PyObject *module, PyObject *const *args, Py_ssize_t positi
         cancel_ready(c);
         PyErr_SetString(PyExc_ValueError, "timeout must be positive or None for call");
     } else {
+        c->insists = true;
         if (run_call(PyThreadState_Get(), c, limit_ns) < 0) {
             Py_DECREF(c);
             return NULL;
@@ -1239,11 +1246,15 @@ PyDoc_STRVAR(result_doc,
              "abandoned.");
 PyDoc_STRVAR(exception_doc, "exception()\n--\n\nWhat the function ended with, or None if it "
                             "returned.\n\nRaises NotFinished while it has not ended.");
-PyDoc_STRVAR(resume_doc,
-             "resume(*, timeout=None)\n--\n\nGo on where the function stands, for at most timeout "
-             "seconds of wall-clock time (None: no limit).\n\nReturns itself when the function has "
-             "ended or stands still again. Only on its own thread, and only when paused or ready: "
-             "StateError and ThreadError otherwise.");
+PyDoc_STRVAR(
+    resume_doc,
+    "resume(*, timeout=None, insist=False)\n--\n\nGo on where the function stands, for at most "
+    "timeout "
+    "seconds of wall-clock time (None: no limit).\n\nReturns itself when the function has "
+    "ended or stands still again. insist: what has not been left by then is going to be "
+    "cancelled, so that C code which can only be ended may be ended, by an allocation that "
+    "fails (see starved).\n\nOnly on its own thread, and only when paused or ready: "
+    "StateError and ThreadError otherwise.");
 PyDoc_STRVAR(throw_doc, "throw(exc, *, timeout=None)\n--\n\nAs resume, but exc (an exception or a "
                         "class) is raised at the point where the function stands.");
 PyDoc_STRVAR(cancel_doc,

@@ -116,14 +116,9 @@ def limit_grace(value: object) -> None:
     lpf.time_limit(1, grace=value)  # type: ignore[arg-type]
 
 
-def call_grace(value: object) -> None:
-    lpf.call(ran, timeout=1, grace=value)  # type: ignore[arg-type]
-
-
 TAKERS = [
     pytest.param(launch, "timeout", id="launch"),
     pytest.param(call, "timeout", id="call"),
-    pytest.param(call_grace, "grace", id="call-grace"),
     pytest.param(time_limit, "seconds", id="time_limit"),
     pytest.param(limit_grace, "grace", id="time_limit-grace"),
     pytest.param(resume, "timeout", id="resume"),
