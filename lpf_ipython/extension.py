@@ -54,6 +54,9 @@ class Extension:
         magics.load(
             self.shell, self.jobs, functools.partial(run_limited, hooks), hooks.takes_header
         )
+        self.config.observe(self._watch_memory, "memory_limit")
+        self.memory.watch(self.config.memory_limit)
+        vars(self.shell.extension_manager)["unload_extension"] = self._unload_with_options
         atexit.register(self.runner.end_all)
         lpf.watch(True)
 
