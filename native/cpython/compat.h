@@ -19,6 +19,7 @@
 
 #define Py_BUILD_CORE 1
 #undef _PyGC_FINALIZED /* Defined differently by the internal headers of 3.11 and 3.12. */
+#include <internal/pycore_context.h>
 #include <internal/pycore_frame.h>
 #include <internal/pycore_interp.h>
 #if PY_VERSION_HEX >= 0x030D0000

@@ -299,6 +299,9 @@ static void run(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
     }
     if (begins) {
         lpf_pystate_share_context(ts);
+        lpf_contextvars_begin(ts, &c->contextvars);
+    } else {
+        lpf_contextvars_resume(ts, &c->contextvars);
     }
     lpf_pystate_save(ts, &c->outside);
     if (begins) {
@@ -314,6 +317,7 @@ static void run(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
     }
     lpf_pystate_load(ts, &c->outside);
     if (ended) {
+        lpf_contextvars_end(ts, &c->contextvars);
         after_end(c);
     } else if (c->abandoned) {
         Py_INCREF(c); /* For the list, for ever. */
@@ -325,6 +329,7 @@ int lpf_continuation_leave(PyThreadState *ts, Continuation *c, enum lpf_reason r
     bool ticked = reason != LPF_REASON_PAUSE;
     c->reason = reason;
     lpf_pystate_save(ts, &c->inside);
+    lpf_contextvars_leave(ts, &c->contextvars);
     lpf_pyroot_unlink(&c->root);
     if (ticked) {
         /* CPython has marked all pending signals as seen and is going through them in order; those
@@ -351,6 +356,7 @@ void lpf_continuation_leave_native(PyThreadState *ts, Continuation *c, enum lpf_
 {
     c->reason = reason;
     lpf_pystate_save(ts, &c->inside);
+    lpf_contextvars_leave(ts, &c->contextvars);
     lpf_pyroot_unlink(&c->root);
     lpf__leave(&c->core);
     if (c->thrown != NULL) {
@@ -1209,6 +1215,7 @@ static void continuation_dealloc(Continuation *c)
     Py_CLEAR(c->function);
     Py_CLEAR(c->broke_into);
     Py_CLEAR(c->name_owner);
+    lpf_contextvars_drop(&c->contextvars);
     lpf__release(&c->core);
     delete_continuation(c);
 }

@@ -2,6 +2,7 @@
  *
  *   compat.h        every difference between CPython versions
  *   threadstate.c   the half of a thread state that belongs to a stack
+ *   contextvars.c   the context variables of a function that stands still
  *   guard.c         Python frames that must not be left in the middle
  *   cancel.c        raising an exception in a function until it has unwound
  *   safepoint.c     rung 1: the Python-level signal handler, where functions are left
@@ -19,6 +20,23 @@
 #define LPF_NATIVE_H
 
 #include "threadstate.h"
+
+/* ---- contextvars.c ------------------------------------------------------------------------ */
+
+struct lpf_contextvars {
+    PyContext *shared; /* The Context that the function was launched in. */
+    PyHamtObject *at_launch;
+    PyHamtObject *callers; /* While the function runs, from its first resume on. */
+    PyHamtObject *own;     /* While it stands still. */
+    bool left;             /* It has stood still at least once. */
+};
+
+/* Each belongs to one move; the function's thread state need not be loaded. */
+void lpf_contextvars_begin(PyThreadState *ts, struct lpf_contextvars *v);
+void lpf_contextvars_leave(PyThreadState *ts, struct lpf_contextvars *v);
+void lpf_contextvars_resume(PyThreadState *ts, struct lpf_contextvars *v);
+void lpf_contextvars_end(PyThreadState *ts, struct lpf_contextvars *v); /* Runs Python code. */
+void lpf_contextvars_drop(struct lpf_contextvars *v);
 
 /* ---- cancel.c ----------------------------------------------------------------------------- */
 
@@ -74,6 +92,7 @@ typedef struct lpf_continuation {
     PyObject *weakrefs;
     unsigned long thread_ident;
     struct lpf_canceller canceller;
+    struct lpf_contextvars contextvars;
     struct lpf_continuation *previous, *next; /* All that have not ended. */
     enum lpf_reason reason;
     bool cancelled;
