@@ -25,6 +25,10 @@
 #if PY_VERSION_HEX >= 0x030D0000
 #include <internal/pycore_ceval.h> /* _PY_GIL_DROP_REQUEST_BIT */
 #endif
+#if PY_VERSION_HEX >= 0x030E0000
+#include <internal/pycore_interpframe.h> /* Out of pycore_frame.h. */
+#include <internal/pycore_tstate.h>
+#endif
 #undef Py_BUILD_CORE
 
 #include <stdbool.h>

@@ -167,22 +167,28 @@ static void begin_shim(PyThreadState *ts, lpf_frame *shim)
     link_shim(shim, LPF_CURRENT_FRAME(ts), ts->interp);
     shim->frame_obj = NULL;
     shim->f_locals = NULL;
-    shim->stacktop = 0;
     /* Before the first traceable instruction, which is what makes a frame incomplete. */
 #if LPF_PY(14)
-    shim->f_executable = PyStackRef_FromPyObjectImmortal((PyObject *)shim_code);
+    /* Of an object that is never freed: no reference is counted.  A pointer instead of an index ends
+     * the value stack, which is empty, and the collector's mark is clear. */
+    shim->f_executable = PyStackRef_FromPyObjectBorrow((PyObject *)shim_code);
     shim->instr_ptr = _PyCode_CODE(shim_code) - 1;
+    shim->stackpointer = shim->localsplus;
+    shim->visited = 0;
     shim->owner = FRAME_OWNED_BY_INTERPRETER;
 #elif LPF_PY(13)
     shim->f_executable = (PyObject *)shim_code;
+    shim->stacktop = 0;
     shim->instr_ptr = _PyCode_CODE(shim_code) - 1;
     shim->owner = FRAME_OWNED_BY_CSTACK;
 #elif LPF_PY(12)
     shim->f_code = shim_code;
+    shim->stacktop = 0;
     shim->prev_instr = _PyCode_CODE(shim_code) - 1;
     shim->owner = FRAME_OWNED_BY_CSTACK;
 #else
     shim->f_code = shim_code;
+    shim->stacktop = 0;
     shim->f_func = NULL;
     shim->prev_instr = _PyCode_CODE(shim_code) - 1;
     shim->is_entry = true;
