@@ -10,9 +10,10 @@
  * what was saved. */
 void lpf__switch(void **save, void *to);
 
-/* Makes a context that, when switched to, calls start(argument) on the stack that ends at `top`
- * (16-byte aligned), with the floating-point control words of the caller.  start never returns. */
-void *lpf__make_context(void *top, void (*start)(void *), void *argument);
+/* Saves the calling context in *save and calls start(argument) on the stack that ends at `top`
+ * (16-byte aligned), with the floating-point control words of the caller.  Goes on in the context
+ * that start returns. */
+void lpf__enter(void **save, void *top, void *(*start)(void *), void *argument);
 
 #if defined(__x86_64__)
 

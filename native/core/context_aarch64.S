@@ -15,13 +15,7 @@
  */
         .text
 
-/* void lpf__switch(void **save [x0], void *to [x1]) */
-        .globl  lpf__switch
-        .hidden lpf__switch
-        .type   lpf__switch, %function
-        .p2align 4
-lpf__switch:
-        .cfi_startproc
+        .macro save
         sub     sp, sp, #0xb0
         .cfi_adjust_cfa_offset 0xb0
         stp     x19, x20, [sp, #0x00]
@@ -36,11 +30,11 @@ lpf__switch:
         stp     d14, d15, [sp, #0x90]
         mrs     x9, fpcr
         str     x9, [sp, #0xa0]
-
         mov     x9, sp
         str     x9, [x0]
-        mov     sp, x1
+        .endm
 
+        .macro load
         ldr     x9, [sp, #0xa0]
         msr     fpcr, x9
         ldp     x19, x20, [sp, #0x00]
@@ -56,33 +50,32 @@ lpf__switch:
         add     sp, sp, #0xb0
         .cfi_adjust_cfa_offset -0xb0
         ret
+        .endm
+
+/* void lpf__switch(void **save [x0], void *to [x1]) */
+        .globl  lpf__switch
+        .hidden lpf__switch
+        .type   lpf__switch, %function
+        .p2align 4
+lpf__switch:
+        .cfi_startproc
+        save
+        mov     sp, x1
+        load
         .cfi_endproc
         .size   lpf__switch, .-lpf__switch
 
-/* void *lpf__make_context(void *top [x0], void (*start)(void *) [x1], void *argument [x2]) */
-        .globl  lpf__make_context
-        .hidden lpf__make_context
-        .type   lpf__make_context, %function
+/* void lpf__enter(void **save [x0], void *top [x1], void *(*start)(void *) [x2], void *argument [x3]) */
+        .globl  lpf__enter
+        .hidden lpf__enter
+        .type   lpf__enter, %function
         .p2align 4
-lpf__make_context:
+lpf__enter:
         .cfi_startproc
-        sub     x0, x0, #0xb0
-        stp     x1, x2, [x0, #0x00]     /* x19 = start, x20 = argument */
-        stp     xzr, xzr, [x0, #0x10]
-        stp     xzr, xzr, [x0, #0x20]
-        stp     xzr, xzr, [x0, #0x30]
-        stp     xzr, xzr, [x0, #0x40]
-        adr     x9, begin
-        stp     xzr, x9, [x0, #0x50]    /* x29: the end of the chain of frame pointers. */
-        stp     xzr, xzr, [x0, #0x60]
-        stp     xzr, xzr, [x0, #0x70]
-        stp     xzr, xzr, [x0, #0x80]
-        stp     xzr, xzr, [x0, #0x90]
-        mrs     x9, fpcr
-        stp     x9, xzr, [x0, #0xa0]
-        ret
+        save
+        b       begin
         .cfi_endproc
-        .size   lpf__make_context, .-lpf__make_context
+        .size   lpf__enter, .-lpf__enter
 
 /* The first thing on a new stack.  Unwinders stop here: there is no return address. */
         .type   begin, %function
@@ -90,9 +83,15 @@ lpf__make_context:
 begin:
         .cfi_startproc
         .cfi_undefined x30
-        mov     x0, x20
-        blr     x19
-        brk     #1
+        mov     sp, x1
+        mov     x0, x3
+        mov     x29, xzr                /* The end of the chain of frame pointers. */
+        mov     x30, xzr
+        blr     x2
+        mov     sp, x0
+        .cfi_def_cfa_offset 0xb0
+        .cfi_restore x30
+        load
         .cfi_endproc
         .size   begin, .-begin
 

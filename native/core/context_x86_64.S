@@ -19,13 +19,7 @@
  */
         .text
 
-/* void lpf__switch(void **save [rdi], void *to [rsi]) */
-        .globl  lpf__switch
-        .hidden lpf__switch
-        .type   lpf__switch, @function
-        .p2align 4
-lpf__switch:
-        .cfi_startproc
+        .macro save
         pushq   %rbp
         .cfi_adjust_cfa_offset 8
         pushq   %rbx
@@ -42,20 +36,13 @@ lpf__switch:
         .cfi_adjust_cfa_offset 8
         stmxcsr (%rsp)
         fnstcw  4(%rsp)
-
         movq    %rsp, (%rdi)
-        movq    %rsp, %rdx
-        movq    %rsi, %rsp
+        .endm
 
-        /* Loading a control word costs more than all the rest; they are nearly always the same. */
-        movl    (%rsp), %eax
-        cmpl    (%rdx), %eax
-        jne     1f
-        movw    4(%rsp), %ax
-        cmpw    4(%rdx), %ax
-        .cfi_remember_state
-        jne     1f
-2:      addq    $8, %rsp
+        .macro load
+        ldmxcsr (%rsp)
+        fldcw   4(%rsp)
+        addq    $8, %rsp
         .cfi_adjust_cfa_offset -8
         popq    %r15
         .cfi_adjust_cfa_offset -8
@@ -69,40 +56,37 @@ lpf__switch:
         .cfi_adjust_cfa_offset -8
         popq    %rbp
         .cfi_adjust_cfa_offset -8
-        /* Not ret: the return-stack predictor still expects the caller on the old stack. */
+        .endm
+
+/* void lpf__switch(void **save [rdi], void *to [rsi]) */
+        .globl  lpf__switch
+        .hidden lpf__switch
+        .type   lpf__switch, @function
+        .p2align 4
+lpf__switch:
+        .cfi_startproc
+        save
+        movq    %rsi, %rsp
+        load
+        /* Not ret: the processor's return stack still expects the caller on the old stack. */
         popq    %rcx
         .cfi_adjust_cfa_offset -8
         .cfi_register rip, rcx
         jmpq    *%rcx
-        .cfi_restore_state
-1:      ldmxcsr (%rsp)
-        fldcw   4(%rsp)
-        jmp     2b
         .cfi_endproc
         .size   lpf__switch, .-lpf__switch
 
-/* void *lpf__make_context(void *top [rdi], void (*start)(void *) [rsi], void *argument [rdx]) */
-        .globl  lpf__make_context
-        .hidden lpf__make_context
-        .type   lpf__make_context, @function
+/* void lpf__enter(void **save [rdi], void *top [rsi], void *(*start)(void *) [rdx], void *argument [rcx]) */
+        .globl  lpf__enter
+        .hidden lpf__enter
+        .type   lpf__enter, @function
         .p2align 4
-lpf__make_context:
+lpf__enter:
         .cfi_startproc
-        leaq    -0x48(%rdi), %rax       /* 0x40 saved bytes; begin's own frame starts aligned. */
-        leaq    begin(%rip), %rcx
-        movq    %rcx, 0x38(%rax)
-        movq    $0, 0x30(%rax)          /* rbp: the end of the chain of frame pointers. */
-        movq    $0, 0x28(%rax)
-        movq    %rsi, 0x20(%rax)        /* r12 = start */
-        movq    %rdx, 0x18(%rax)        /* r13 = argument */
-        movq    $0, 0x10(%rax)
-        movq    $0, 0x08(%rax)
-        stmxcsr 0x00(%rax)
-        fnstcw  0x04(%rax)
-        movq    $0, 0x40(%rax)
-        ret
+        save
+        jmp     begin
         .cfi_endproc
-        .size   lpf__make_context, .-lpf__make_context
+        .size   lpf__enter, .-lpf__enter
 
 /* The first thing on a new stack.  Unwinders stop here: there is no return address. */
         .type   begin, @function
@@ -110,10 +94,15 @@ lpf__make_context:
 begin:
         .cfi_startproc
         .cfi_undefined rip
-        movq    %r13, %rdi
-        andq    $-16, %rsp
-        callq   *%r12
-        ud2
+        movq    %rsi, %rsp
+        movq    %rcx, %rdi
+        xorl    %ebp, %ebp              /* The end of the chain of frame pointers. */
+        callq   *%rdx
+        movq    %rax, %rsp
+        .cfi_def_cfa_offset 0x40
+        .cfi_restore rip
+        load
+        ret                             /* Matches the call of lpf__enter in a function that was never paused. */
         .cfi_endproc
         .size   begin, .-begin
 

@@ -118,7 +118,7 @@ struct lpf__moment {
  * `caller`.  A paused one keeps the part of the list that was inside it: `leaf` is its end.
  */
 struct lpf {
-    void *context;        /* Where it stands while READY or PAUSED. */
+    void *context;        /* Where it stands while PAUSED. */
     void *caller_context; /* Where its launcher or resumer waits, while RUNNING. */
     lpf_t *caller;        /* That one's innermost function; NULL if none. */
     lpf_t *callee;        /* The function it launched or resumed and now waits for. */

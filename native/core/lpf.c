@@ -344,15 +344,8 @@ static void take_from_list(struct lpf__thread *t, lpf_t *c)
     }
 }
 
-static void switch_to(void **save, struct lpf__fiber *mine, void *to, struct lpf__fiber *other)
-{
-    lpf__fiber_leaving(mine, other);
-    lpf__switch(save, to);
-    lpf__fiber_landed(mine, other);
-}
-
-/* The whole life of a function on its own stack; the last switch never comes back. */
-static void start(void *self)
+/* The whole life of a function on its own stack.  Returns the context to go on in. */
+static void *start(void *self)
 {
     lpf_t *c = self;
     struct lpf__thread *t = c->thread;
@@ -372,8 +365,7 @@ static void start(void *self)
         pthread_sigmask(SIG_SETMASK, &c->caller_mask, NULL);
     }
     lpf__fiber_last(&c->caller_fiber);
-    lpf__switch(&c->context, c->caller_context);
-    __builtin_unreachable(); /* A FINISHED function is never switched to. */
+    return c->caller_context;
 }
 
 int lpf__prepare(lpf_t *c, void (*f)(void *), void *arg)
@@ -393,7 +385,6 @@ int lpf__prepare(lpf_t *c, void (*f)(void *), void *arg)
     c->deadline = c->left = LPF_FOREVER;
     lpf__set_state(c, LPF_READY);
     t->handles_here++;
-    c->context = lpf__make_context(c->stack->reserve, start, c);
     lpf__fiber_new(&c->fiber, lpf__stack_bottom(c->stack), c->stack->reserve);
     return LPF_OK;
 }
@@ -479,7 +470,13 @@ static void run(lpf_t *c, uint64_t limit_ns)
     if (c->keeps_mask) {
         pthread_sigmask(SIG_SETMASK, resumed ? &c->mask : NULL, &c->caller_mask);
     }
-    switch_to(&c->caller_context, &c->caller_fiber, c->context, &c->fiber);
+    lpf__fiber_leaving(&c->caller_fiber, &c->fiber);
+    if (resumed) {
+        lpf__switch(&c->caller_context, c->context);
+    } else {
+        lpf__enter(&c->caller_context, c->stack->reserve, start, c);
+    }
+    lpf__fiber_landed(&c->caller_fiber, &c->fiber);
     *t->own_errno = saved_errno;
 }
 
@@ -513,7 +510,9 @@ void lpf__leave(lpf_t *victim)
     if (victim->keeps_mask) {
         pthread_sigmask(SIG_SETMASK, &victim->caller_mask, &victim->mask);
     }
-    switch_to(&victim->context, &victim->fiber, victim->caller_context, &victim->caller_fiber);
+    lpf__fiber_leaving(&victim->fiber, &victim->caller_fiber);
+    lpf__switch(&victim->context, victim->caller_context);
+    lpf__fiber_landed(&victim->fiber, &victim->caller_fiber);
     lpf__unbusy(t);
     *t->own_errno = saved_errno;
 }
