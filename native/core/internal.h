@@ -259,6 +259,7 @@ int64_t lpf__cycles_to_ns(int64_t cycles);
 /* ---- preempt.c ---------------------------------------------------------------------------- */
 
 extern int lpf__signal;                       /* The number of the signal in use. */
+int lpf__preempt_signal(void);                /* The number, also before it is installed. */
 int lpf__preempt_install(bool restart_calls); /* Called on the thread that hears of signals */
 int lpf__preempt_install_for(struct lpf__thread *home, bool restart_calls); /* from outside. */
 bool lpf__preempt_installed(void);

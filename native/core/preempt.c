@@ -191,9 +191,17 @@ static int wanted_signal(void)
                : SIGURG;
 }
 
+int lpf__preempt_signal(void)
+{
+    if (!installed) {
+        lpf__signal = wanted_signal();
+    }
+    return lpf__signal;
+}
+
 static int install(bool restart_calls)
 {
-    lpf__signal = wanted_signal();
+    lpf__preempt_signal();
     lpf__codemap_refresh();
     struct sigaction action;
     memset(&action, 0, sizeof action);

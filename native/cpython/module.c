@@ -116,7 +116,7 @@ PyMODINIT_FUNC PyInit__native(void)
         PyModule_AddObjectRef(module, "time_limit", (PyObject *)&LpfTimeLimit_Type) < 0 ||
         PyModule_AddObjectRef(module, "uninterruptible", (PyObject *)&LpfUninterruptible_Type) <
             0 ||
-        PyModule_AddIntConstant(module, "signal", lpf__signal) < 0) {
+        PyModule_AddIntConstant(module, "signal", lpf__preempt_signal()) < 0) {
         Py_DECREF(module);
         return NULL;
     }

@@ -275,9 +275,9 @@ int lpf_safepoint_install(PyObject *module)
     }
     PyObject *callable = PyObject_GetAttrString(module, "_safepoint");
     PyObject *signal = callable != NULL ? PyImport_ImportModule("signal") : NULL;
-    PyObject *previous = signal != NULL
-                             ? PyObject_CallMethod(signal, "signal", "iO", lpf__signal, callable)
-                             : NULL;
+    PyObject *previous = signal != NULL ? PyObject_CallMethod(signal, "signal", "iO",
+                                                              lpf__preempt_signal(), callable)
+                                        : NULL;
     Py_XDECREF(signal);
     Py_XDECREF(callable);
     if (previous == NULL) {
