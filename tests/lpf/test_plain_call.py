@@ -291,7 +291,7 @@ def test_what_is_handled_inside_is_not_seen_by_the_caller() -> None:
     c = lpf.launch(f)
     assert sys.exception() is None
     with pytest.raises(RuntimeError, match="No active exception"):
-        raise  # noqa: PLE0704
+        raise
     try:
         raise IndexError
     except IndexError:

@@ -59,8 +59,7 @@ class Noisy:
 def numbers(n: int) -> Iterator[int]:
     entered[0] += 1
     try:
-        for i in range(n):
-            yield i
+        yield from range(n)
     finally:
         unwound[0] += 1
 
