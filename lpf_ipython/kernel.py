@@ -241,13 +241,14 @@ class KernelRunner:
     def _changes(
         self, before: dict[contextvars.ContextVar[Any], Any]
     ) -> list[tuple[contextvars.ContextVar[Any], Any]]:
-        own, absent = private.own_variables(self.kernel), object()
-        after = contextvars.copy_context()
-        return [
+        absent = object()
+        changed = [
             (variable, value)
-            for variable, value in after.items()
-            if before.get(variable, absent) is not value and variable not in own
+            for variable, value in contextvars.copy_context().items()
+            if before.get(variable, absent) is not value
         ]
+        own = private.own_variables(self.kernel) if changed else set()
+        return [(variable, value) for variable, value in changed if variable not in own]
 
     def _copy_back(self) -> None:
         for variable, value in self._changed:

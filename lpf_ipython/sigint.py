@@ -7,12 +7,28 @@ works, and passes on what comes.
 
 from __future__ import annotations
 
+import importlib
 import signal
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-__all__ = ["Sigint"]
+__all__ = ["Sigint", "get", "put"]
+
+# What `signal` wraps: without making enumerations of numbers it takes a tenth of the time, which
+# counts here, twice in every step of a cell.
+_plain: Any = importlib.import_module("_signal")
+_SIGINT = int(signal.SIGINT)
+
+
+def get() -> Any:
+    """Return the handler of SIGINT, None if it was not installed from Python."""
+    return _plain.getsignal(_SIGINT)
+
+
+def put(handler: Any) -> Any:
+    """Install a handler of SIGINT that `get` returned, or a function; the one before it."""
+    return get() if handler is None else _plain.signal(_SIGINT, handler)
 
 
 class Sigint:
@@ -26,15 +42,14 @@ class Sigint:
     def ours(self) -> None:
         """Take interrupts; the cell is not running."""
         if not self._is_ours:
-            self._theirs = signal.signal(signal.SIGINT, self._take)
+            self._theirs = put(self._take)
             self._is_ours = True
 
     def theirs(self) -> None:
         """Give them back to the cell."""
         if self._is_ours:
             self._is_ours = False
-            if self._theirs is not None:  # Else it was not installed from Python.
-                signal.signal(signal.SIGINT, self._theirs)
+            put(self._theirs)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         handler = self._theirs

@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 import builtins
 import getpass
-import signal
 import sys
 import warnings
 from typing import Any
 
 from IPython.core import async_helpers
+
+from . import sigint
 
 __all__ = ["Item", "State", "Swap", "items"]
 
@@ -70,11 +71,10 @@ class SigintHandler(Item):
     """Who gets an interrupt. With the default one left at idle, the next would kill the kernel."""
 
     def get(self) -> Any:
-        return signal.getsignal(signal.SIGINT)
+        return sigint.get()
 
     def put(self, value: Any) -> None:
-        if value is not None:  # Not installed from Python: cannot be put back.
-            signal.signal(signal.SIGINT, value)
+        sigint.put(value)
 
 
 class StreamWrite(Item):

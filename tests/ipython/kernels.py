@@ -47,11 +47,18 @@ class Kernel:
         self.messages: list[dict[str, Any]] = []
         self.news = threading.Condition()
         self._replies: dict[str, dict[str, Any]] = {}
+        self._listen()
+        if load:
+            assert self.run("%load_ext lpf").reply["status"] == "ok"
+
+    def _listen(self) -> None:
         self._closing = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if load:
-            assert self.run("%load_ext lpf").reply["status"] == "ok"
+
+    def _stop_listening(self) -> None:
+        self._closing = True
+        self._reader.join()
 
     def _read(self) -> None:
         # Not by the client's own get_iopub_msg: that would make an event loop in this thread.
@@ -177,10 +184,16 @@ class Kernel:
         """What the stop button does."""
         self.manager.interrupt_kernel()
 
+    def restart(self) -> None:
+        """Restart the kernel, as the menu does. The extension is not loaded then."""
+        self._stop_listening()  # What follows reads iopub itself.
+        self.manager.restart_kernel()
+        self.client.wait_for_ready(timeout=60)
+        self._listen()
+
     def close(self) -> None:
         """End the kernel, whatever it does."""
-        self._closing = True
-        self._reader.join()
+        self._stop_listening()
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
 

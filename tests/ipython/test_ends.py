@@ -59,8 +59,7 @@ def test_shutting_down_does_not_wait_for_what_cannot_be_unwound(fresh: Kernel) -
 def test_a_restart_with_paused_cells(fresh: Kernel, tmp_path: Path) -> None:
     paused(fresh, tmp_path / "one")
     before = fresh.pid
-    fresh.manager.restart_kernel()
-    fresh.client.wait_for_ready(timeout=60)
+    fresh.restart()
     assert (tmp_path / "one").exists()
     assert not psutil.pid_exists(before)
     assert fresh.run("1 + 1").results == ["2"]
