@@ -119,6 +119,7 @@ def test_types_are_named_where_the_value_does_not_show_them(paused: Launch) -> N
 def test_hidden_frames_and_notes_are_mentioned(paused: Launch) -> None:
     data = inspect.job_data(paused(count, 1))
     data["hidden"] = 4
+    data["threads"] = data["processes"] = []
     view = display.StackView(data, notes=["note"])
     end = "4 frames of IPython and lpf not shown; %lpf inspect 1 --all shows them\n\nnote"
     assert view.text().endswith(end)
