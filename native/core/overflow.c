@@ -69,16 +69,45 @@ static void pass_on(int number, siginfo_t *info, void *ucontext)
     }
 }
 
+/* Not the current function alone: a full stack may be noticed while the next one is launched. */
+static const lpf_t *owner_of(const void *address)
+{
+    const struct lpf__thread *t = lpf__self;
+    for (const lpf_t *c = t != NULL ? t->current : NULL; c != NULL; c = c->caller) {
+        if (c->stack != NULL && lpf__stack_overflowed(c->stack, address)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+/* Whoever took the signal after this file did its part first, and raised it once more for us:
+ * faulthandler does so.  The kernel's record of the fault still lies on the alternate stack. */
+static __attribute__((no_sanitize_address)) const lpf_t *owner_of_first_fault(void)
+{
+    stack_t stack;
+    if (sigaltstack(NULL, &stack) != 0 || !(stack.ss_flags & SS_ONSTACK)) {
+        return NULL;
+    }
+    const char *end = (const char *)stack.ss_sp + stack.ss_size - sizeof(siginfo_t);
+    const char *at = (const char *)(((uintptr_t)&stack + 7) & ~(uintptr_t)7);
+    for (; at <= end; at += 8) {
+        const siginfo_t *info = (const siginfo_t *)at;
+        if (info->si_signo == SIGSEGV && info->si_errno == 0 &&
+            (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR) &&
+            owner_of(info->si_addr) != NULL) {
+            return owner_of(info->si_addr);
+        }
+    }
+    return NULL;
+}
+
 static void handler(int number, siginfo_t *info, void *ucontext)
 {
     int saved_errno = errno;
-    const struct lpf__thread *t = lpf__self;
-    /* Not the current one alone: a full stack may be noticed while the next function is launched. */
-    for (const lpf_t *c = t != NULL ? t->current : NULL; c != NULL; c = c->caller) {
-        if (c->stack != NULL && info->si_code > 0 &&
-            lpf__stack_overflowed(c->stack, info->si_addr)) {
-            report(c);
-        }
+    const lpf_t *owner = info->si_code > 0 ? owner_of(info->si_addr) : owner_of_first_fault();
+    if (owner != NULL) {
+        report(owner);
     }
     pass_on(number, info, ucontext);
     errno = saved_errno;

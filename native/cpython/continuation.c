@@ -446,7 +446,7 @@ static Continuation *make(PyThreadState *ts, const char *verb, PyObject *const *
         }
     }
     if (!lpf_safepoint_installed_here() && lpf_need_main_thread("a timeout") < 0) {
-        if (!PyErr_ExceptionMatches(lpf_errors.thread) ||
+        if (!PyErr_ExceptionMatches(lpf_errors.state) ||
             (*limit_ns != LPF_FOREVER && *limit_ns != 0)) {
             return NULL;
         }

@@ -22,10 +22,16 @@ static PyObject *prepare(PyObject *module, PyObject *ignored)
     Py_RETURN_NONE;
 }
 
+/* Also the first thing that the package does, and so the place to refuse other interpreters: there
+ * is one set of classes, and signals are delivered to the main interpreter only. */
 static PyObject *set_errors(PyObject *module, PyObject *args)
 {
     (void)module;
     struct lpf_errors errors;
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError, "lpf works in the main interpreter only");
+        return NULL;
+    }
     if (!PyArg_ParseTuple(args, "OOOOO:_set_errors", &errors.cancelled, &errors.timed_out,
                           &errors.not_finished, &errors.state, &errors.thread)) {
         return NULL;

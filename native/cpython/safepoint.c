@@ -263,11 +263,15 @@ PyThreadState *lpf_safepoint_main_state(void)
 
 bool lpf_safepoint_installed_here(void)
 {
-    return main_thread != NULL && main_thread == lpf__self;
+    return main_thread != NULL && main_thread == lpf__self && !closed;
 }
 
 int lpf_safepoint_install(PyObject *module)
 {
+    if (closed) {
+        PyErr_SetString(lpf_errors.state, "time limits are over: Python is shutting down");
+        return -1;
+    }
     struct lpf__thread *t = lpf__thread_get();
     if (t == NULL) {
         PyErr_NoMemory();
