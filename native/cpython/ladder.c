@@ -20,11 +20,19 @@
  * everything else that holds a lock of the process (core/codemap.c).  The handler is then no more
  * than a call from that point into Python, as a callback is.
  */
+#define _GNU_SOURCE
 #include "native.h"
 
+#include <dlfcn.h>
+#include <link.h>
 #include <string.h>
 
 #define FIRST_RETRY (LPF__MILLISECOND / 2)
+/* Where the bytecode loop itself was interrupted, it gets to a safe point within microseconds, unless
+ * what it calls next blocks.  The retry that looks after that comes late enough not to be the next
+ * thing that the kernel's clock has to wake up for: programming that one costs, in a virtual machine,
+ * as much as all the rest of leaving a function. */
+#define LOOP_RETRY (5 * LPF__MILLISECOND)
 #define LAST_RETRY (8 * LPF__MILLISECOND)
 #define NATIVE_AFTER (LPF__MILLISECOND)
 #define ITERATOR_AFTER (LPF__MILLISECOND)
@@ -43,6 +51,26 @@ static struct {
     uint64_t step_at, step_pause;
     uint64_t starve_at;
 } climb;
+
+static uintptr_t loop_start, loop_end; /* Of the bytecode loop's code; 0, 0: not known. */
+
+void lpf_ladder_init(void)
+{
+    Dl_info object;
+    const ElfW(Sym) *symbol = NULL;
+    void *loop = (void *)_PyEval_EvalFrameDefault;
+    if (dladdr1(loop, &object, (void **)&symbol, RTLD_DL_SYMENT) != 0 && symbol != NULL &&
+        object.dli_saddr == loop) {
+        loop_start = (uintptr_t)loop;
+        loop_end = loop_start + symbol->st_size;
+    }
+}
+
+static bool in_bytecode_loop(const void *ucontext)
+{
+    uintptr_t pc = lpf__program_counter(ucontext);
+    return pc >= loop_start && pc < loop_end;
+}
 
 void lpf_ladder_reached(void)
 {
@@ -192,6 +220,9 @@ static void tick(struct lpf__thread *t, void *ucontext)
         climb.retry *= 2;
     }
     if (holds_gil(lpf_safepoint_main_state())) {
+        if (waited == 0 && in_bytecode_loop(ucontext)) {
+            again = LOOP_RETRY;
+        }
         rung_three(waited, now, ucontext);
         if (rung_four(t, waited, now) && waited >= ABANDON_AFTER) {
             rung_five(lpf_safepoint_main_state(), t, ucontext);

@@ -158,6 +158,7 @@ PyThreadState *lpf_safepoint_main_state(void);            /* Async-signal-safe. 
 
 /* ---- ladder.c ----------------------------------------------------------------------------- */
 
+void lpf_ladder_init(void);    /* Before the handler is installed. */
 void lpf_ladder_reached(void); /* A safe point has been reached. */
 
 /* ---- iterators.c -------------------------------------------------------------------------- */

@@ -292,6 +292,7 @@ int lpf_safepoint_install(PyObject *module)
         Py_XSETREF(on_stray, Py_NewRef(previous));
     }
     Py_DECREF(previous);
+    lpf_ladder_init();
     /* signal.signal has installed CPython's C handler; ours takes its place and calls it through
      * PyErr_SetInterruptEx.  Without SA_RESTART, as CPython does it: a blocking call must return
      * so that the safe point behind it is reached. */
