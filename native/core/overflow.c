@@ -82,21 +82,21 @@ static const lpf_t *owner_of(const void *address)
 }
 
 /* Whoever took the signal after this file did its part first, and raised it once more for us:
- * faulthandler does so.  The kernel's record of the fault still lies on the alternate stack. */
+ * faulthandler does so.  The machine's state at the fault, the address included, still lies on the
+ * alternate stack, where the kernel has put it. */
 static __attribute__((no_sanitize_address)) const lpf_t *owner_of_first_fault(void)
 {
     stack_t stack;
     if (sigaltstack(NULL, &stack) != 0 || !(stack.ss_flags & SS_ONSTACK)) {
         return NULL;
     }
-    const char *end = (const char *)stack.ss_sp + stack.ss_size - sizeof(siginfo_t);
-    const char *at = (const char *)(((uintptr_t)&stack + 7) & ~(uintptr_t)7);
-    for (; at <= end; at += 8) {
-        const siginfo_t *info = (const siginfo_t *)at;
-        if (info->si_signo == SIGSEGV && info->si_errno == 0 &&
-            (info->si_code == SEGV_MAPERR || info->si_code == SEGV_ACCERR) &&
-            owner_of(info->si_addr) != NULL) {
-            return owner_of(info->si_addr);
+    const uintptr_t *end = (const uintptr_t *)((char *)stack.ss_sp + stack.ss_size);
+    const uintptr_t *at = (const uintptr_t *)((uintptr_t)&stack & ~(uintptr_t)15);
+    __asm__ volatile("" : "+r"(at) : : "memory"); /* The compiler knows how long `stack` is. */
+    for (; at < end; at++) {
+        const lpf_t *owner = owner_of((const void *)*at);
+        if (owner != NULL) {
+            return owner;
         }
     }
     return NULL;
