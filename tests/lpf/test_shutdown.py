@@ -328,13 +328,14 @@ def test_a_fork_inside_a_function_with_a_limit(child: Callable[..., Any]) -> Non
     done = child(
         START
         + """
+pids = []
 def f():
-    pid = os.fork()
+    pids.append(os.fork())
     spin()
-    return pid
 c = lpf.launch(f, timeout=.02)
+while not pids: c.resume(timeout=.02)
 assert (c.state, c.reason) == ("paused", "timeout")
-pid = c.frame.f_back.f_locals["pid"] if c.frame.f_code is spin.__code__ else c.frame.f_locals["pid"]
+(pid,) = pids
 assert c.cancel() == "cancelled"
 if pid == 0:
     d = lpf.launch(spin, timeout=.005)
