@@ -55,15 +55,18 @@ from ._native import (  # noqa: E402
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from . import native
+    from . import aio, native
+    from .scheduler import Scheduler
 
 __all__ = [
     "Cancelled",
     "Continuation",
     "NotFinished",
+    "Scheduler",
     "StateError",
     "ThreadError",
     "TimedOut",
+    "aio",
     "call",
     "current",
     "guards",
@@ -88,10 +91,15 @@ _atexit.register(_native._shutdown, _SHUTDOWN_GRACE)
 
 
 def __getattr__(name: str) -> object:
-    if name == "native":  # Needs cffi, which takes longer to import than the rest.
+    # What takes longer to import than the rest: native needs cffi, aio needs asyncio.
+    if name in ("aio", "native"):
         import importlib
 
-        return importlib.import_module(".native", __name__)
+        return importlib.import_module(f".{name}", __name__)
+    if name == "Scheduler":
+        from .scheduler import Scheduler
+
+        return Scheduler
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
