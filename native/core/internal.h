@@ -202,6 +202,7 @@ struct lpf__thread *lpf__thread_get(void); /* Creates it; NULL if out of memory.
 int lpf__prepare(lpf_t *c, void (*f)(void *), void *arg); /* Takes a stack; READY. */
 int lpf__check_runnable(const lpf_t *c);
 int lpf__limit_ready(struct lpf__thread *t, uint64_t limit_ns); /* Timer and handler exist. */
+uint64_t lpf__read_time(struct lpf__thread *t); /* When the lpf__run that follows begins; cycles. */
 void lpf__run(lpf_t *c, uint64_t limit_ns); /* READY or PAUSED: returns when it is not running. */
 void lpf__leave(lpf_t *victim);             /* RUNNING, on the thread: returns when resumed. */
 void lpf__release(lpf_t *c);                /* Gives the stack back. */

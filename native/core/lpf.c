@@ -47,7 +47,7 @@ static __attribute__((noinline)) void read_clocks(struct lpf__thread *t, uint64_
     t->latest.cpu_ns = (uint64_t)cpu.tv_sec * UINT64_C(1000000000) + (uint64_t)cpu.tv_nsec;
 }
 
-static struct lpf__moment moment_now(struct lpf__thread *t)
+static inline struct lpf__moment moment_now(struct lpf__thread *t)
 {
     uint64_t cycles = lpf__cycles();
     if (cycles - t->latest.cpu_cycles > LPF__CPU_STALE) {
@@ -55,6 +55,11 @@ static struct lpf__moment moment_now(struct lpf__thread *t)
     }
     t->latest.cycles = cycles;
     return t->latest;
+}
+
+uint64_t lpf__read_time(struct lpf__thread *t)
+{
+    return moment_now(t).cycles;
 }
 
 /* CLOCK_MONOTONIC at the moment read last. */
@@ -439,7 +444,7 @@ static void put_into_list(struct lpf__thread *t, lpf_t *c, uint64_t limit_ns)
     lpf__set_state(c, LPF_RUNNING);
     c->left = limit_ns;
 
-    c->started = moment_now(t);
+    c->started = t->latest;
     if (leaf == c && limit_ns == LPF_FOREVER && c->limits == NULL) {
         c->deadline = LPF_FOREVER;
         return;
@@ -459,8 +464,9 @@ static void put_into_list(struct lpf__thread *t, lpf_t *c, uint64_t limit_ns)
     }
 }
 
-/* Leaves the thread busy. */
-static void run(lpf_t *c, uint64_t limit_ns)
+/* Leaves the thread busy.  Inlined, as every call around a switch is one more return that the
+ * processor expects in vain. */
+static inline __attribute__((always_inline)) void run(lpf_t *c, uint64_t limit_ns)
 {
     struct lpf__thread *t = c->thread;
     int saved_errno = *t->own_errno;
@@ -579,6 +585,7 @@ static int resume(lpf_t *c, uint64_t limit_ns)
     if (lpf__preempt_installed()) {
         lpf__codemap_refresh();
     }
+    lpf__read_time(c->thread);
     run(c, limit_ns);
     if (c->state == LPF_FINISHED) {
         give_stack(c);

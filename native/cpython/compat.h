@@ -140,6 +140,45 @@ static inline bool lpf_collecting(PyThreadState *ts)
     return ts->interp->gc.collecting != 0;
 }
 
+/* The list of the cyclic collector's youngest generation, as CPython's own types enter and leave it
+ * (_PyObject_GC_TRACK); 3.14 keeps it elsewhere.  In a header, _gc_prev has flags in its lowest bits,
+ * and _gc_next is 0 for what is not in any list. */
+#if LPF_PY(14)
+#define lpf_gc_track(ts, object) ((void)(ts), PyObject_GC_Track(object))
+#define lpf_gc_untrack PyObject_GC_UnTrack
+#define lpf_gc_is_finalized PyObject_GC_IsFinalized
+#else
+static inline void lpf_gc_track(PyThreadState *ts, PyObject *object)
+{
+    PyGC_Head *head = (PyGC_Head *)object - 1;
+    PyGC_Head *first = ts->interp->gc.generation0;
+    PyGC_Head *last = (PyGC_Head *)first->_gc_prev;
+    last->_gc_next = (uintptr_t)head;
+    head->_gc_prev = (head->_gc_prev & ~_PyGC_PREV_MASK) | (uintptr_t)last;
+    head->_gc_next = (uintptr_t)first;
+    first->_gc_prev = (uintptr_t)head;
+}
+
+static inline void lpf_gc_untrack(PyObject *object)
+{
+    PyGC_Head *head = (PyGC_Head *)object - 1;
+    if (head->_gc_next == 0) {
+        return;
+    }
+    PyGC_Head *previous = (PyGC_Head *)(head->_gc_prev & _PyGC_PREV_MASK);
+    PyGC_Head *next = (PyGC_Head *)head->_gc_next;
+    previous->_gc_next = (uintptr_t)next;
+    next->_gc_prev = (next->_gc_prev & ~_PyGC_PREV_MASK) | (uintptr_t)previous;
+    head->_gc_next = 0;
+    head->_gc_prev &= 1; /* Whether it was finalized. */
+}
+
+static inline bool lpf_gc_is_finalized(PyObject *object)
+{
+    return (((PyGC_Head *)object - 1)->_gc_prev & 1) != 0;
+}
+#endif
+
 /* One object for a raised exception, as 3.12 has it. */
 #if LPF_PY(12)
 #define lpf_take_exception PyErr_GetRaisedException

@@ -278,10 +278,9 @@ static void after_end(Continuation *c)
 #define REFRESH_CYCLES (UINT64_C(1) << 24) /* About 8 ms. */
 
 /* What was imported since the last limit may be left in the middle, too. */
-static void refresh_codemap(void)
+static void refresh_codemap(uint64_t now)
 {
     static uint64_t refreshed;
-    uint64_t now = lpf__cycles();
     if (now - refreshed > REFRESH_CYCLES) {
         refreshed = now;
         lpf__codemap_refresh();
@@ -294,8 +293,9 @@ static void run(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
     bool begins = c->core.state == LPF_READY;
     c->reason = LPF_REASON_NONE;
     c->left_for_limit = false;
+    uint64_t now = lpf__read_time(c->core.thread);
     if (limit_ns != LPF_FOREVER) {
-        refresh_codemap();
+        refresh_codemap(now);
     }
     if (begins) {
         lpf_pystate_share_context(ts);
@@ -407,7 +407,7 @@ static Continuation *new_continuation(void)
 static void delete_continuation(Continuation *c)
 {
     /* The collector calls the finalizer of an object once only. */
-    if (spare_count < MOST_SPARE && !PyObject_GC_IsFinalized((PyObject *)c)) {
+    if (spare_count < MOST_SPARE && !lpf_gc_is_finalized((PyObject *)c)) {
         c->next = spare;
         spare = c;
         spare_count++;
@@ -468,7 +468,7 @@ static Continuation *make(PyThreadState *ts, const char *verb, PyObject *const *
     }
     c->thread_ident = ts->thread_id;
     link_live(c);
-    PyObject_GC_Track((PyObject *)c);
+    lpf_gc_track(ts, (PyObject *)c);
     if (!lpf_safepoint_installed_here() && watch_thread() < 0) {
         Py_DECREF(c);
         return NULL;
@@ -668,7 +668,7 @@ static int ready_to_run(Continuation *c, PyObject *timeout, uint64_t *limit_ns)
     return check_runnable(c, "resumed");
 }
 
-static PyObject *go_on(Continuation *c, uint64_t limit_ns)
+static __attribute__((flatten)) PyObject *go_on(Continuation *c, uint64_t limit_ns)
 {
     c->core.request = LPF__NO_REQUEST;
     run(PyThreadState_Get(), c, limit_ns);
@@ -1205,7 +1205,7 @@ static void continuation_dealloc(Continuation *c)
     if (!has_ended(c) && c->core.stack != NULL && revived_by_finalizer(c)) {
         return;
     }
-    PyObject_GC_UnTrack((PyObject *)c);
+    lpf_gc_untrack((PyObject *)c);
     if (c->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)c);
     }

@@ -11,7 +11,9 @@ int lpf_seconds(PyObject *value, const char *parameter, uint64_t *ns)
         *ns = LPF_FOREVER;
         return 0;
     }
-    double seconds = PyFloat_CheckExact(value) ? PyFloat_AS_DOUBLE(value) : PyFloat_AsDouble(value);
+    double seconds = PyFloat_CheckExact(value)  ? PyFloat_AS_DOUBLE(value)
+                     : PyLong_CheckExact(value) ? PyLong_AsDouble(value)
+                                                : PyFloat_AsDouble(value);
     if (seconds == -1.0 && PyErr_Occurred()) {
         if (PyErr_ExceptionMatches(PyExc_OverflowError) && PyLong_Check(value)) {
             PyErr_Clear();
