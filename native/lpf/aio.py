@@ -23,9 +23,12 @@ Three things need more than that:
 - The current task, where foreign code has put another in its place within the step: it is exchanged
   when the step is left and when it goes on.
 
-What is not protected: the tasks are on one thread, so that a threading.RLock that a preempted task
-holds lets the next one in.  Code that must not be left in the middle says so with
-``lpf.uninterruptible()`` or ``lpf.guards``.  A threading.Lock is waited for; see ``_Watchdog``.
+What changes for the code of tasks: without preemption nothing else runs between two awaits, with it
+another task may, as between threads.  asyncio itself and the libraries for it that ``lpf.guards``
+lists are not left in the middle; code of your own that counts on it says so with
+``lpf.uninterruptible()``, or its module is added to the guards.  The tasks are still on one thread, so
+that a threading.RLock that a preempted task holds lets the next one in.  A threading.Lock is waited
+for; see ``_Watchdog``.
 
 Everything here works on the main thread only, where CPython delivers signals.
 
@@ -212,16 +215,23 @@ class _Steps(Coroutine[Any, Any, _T]):
     def __next__(self) -> Any:
         return self.send(None)
 
+    # An error that leaves these methods has their frames in its traceback, and the step has the error:
+    # what the frames know of either is deleted, or it would take a garbage collection to free them.
+
     def send(self, value: Any, /) -> Any:
         loop = events._get_running_loop()
         task = None if loop is None else tasks.current_task(loop)
-        if self._step is not None:
-            return self._go_on(self._step, loop, task)
-        step = _native.launch(self._coro.send, value, timeout=self._quantum)
-        if step.done:
-            return step.result()
-        self._elapsed = 0.0
-        return self._leave(step, loop, task)
+        step = self._step
+        try:
+            if step is not None:
+                return self._go_on(step, loop, task, None)
+            step = _native.launch(self._coro.send, value, timeout=self._quantum)
+            if step.done:
+                return step.result()
+            self._elapsed = 0.0
+            return self._leave(step, loop, task)
+        finally:
+            del step
 
     def throw(self, kind: Any, value: Any = None, traceback: Any = None, /) -> Any:
         error = kind if value is None else value
@@ -232,13 +242,17 @@ class _Steps(Coroutine[Any, Any, _T]):
         loop = events._get_running_loop()
         task = None if loop is None else tasks.current_task(loop)
         step = self._step
-        if step is None:
+        try:
+            if step is not None:
+                early = isinstance(error, asyncio.CancelledError) and not self._interrupt
+                if early and _postpone(error):
+                    error = None
+                return self._go_on(step, loop, task, error)
             step = _native.launch(self._coro.throw, error, timeout=self._quantum)
             self._elapsed = 0.0
             return self._leave(step, loop, task)
-        if isinstance(error, asyncio.CancelledError) and not self._interrupt and _postpone(error):
-            error = None
-        return self._go_on(step, loop, task, error)
+        finally:
+            del step, error, kind, value, traceback
 
     def close(self) -> None:
         step = self._step
@@ -254,7 +268,7 @@ class _Steps(Coroutine[Any, Any, _T]):
         step: _native.Continuation[Any],
         loop: _Loop | None,
         task: _AnyTask | None,
-        error: BaseException | None = None,
+        error: BaseException | None,
     ) -> Any:
         self._elapsed = step.elapsed
         self._step = None
@@ -262,30 +276,36 @@ class _Steps(Coroutine[Any, Any, _T]):
         if self._inside is not None and loop is not None:
             _swap_current_task(loop, self._inside)
             self._inside = None
-        if error is None:
-            step.resume(timeout=self._quantum)
-        else:
-            step.throw(error, timeout=self._quantum)
-        return self._leave(step, loop, task)
+        try:
+            if error is None:
+                step.resume(timeout=self._quantum)
+            else:
+                step.throw(error, timeout=self._quantum)
+            return self._leave(step, loop, task)
+        finally:
+            del step, error
 
     def _leave(
         self, step: _native.Continuation[Any], loop: _Loop | None, task: _AnyTask | None
     ) -> Any:
         """The step has ended or stands still: what it yields to asyncio."""
-        while not step.done:
-            if isinstance(aside := step.value, _Aside):
-                aside.do()
-                left = self._quantum - (step.elapsed - self._elapsed)
-                if left > 0:
-                    step.resume(timeout=left)
-                    continue
-            if loop is not None and (inside := tasks.current_task(loop)) is not task:
-                self._inside = inside
-                _swap_current_task(loop, task)
-            self._step = step
-            _stands(step, self.__qualname__)
-            return None
-        return step.result()
+        try:
+            while not step.done:
+                if isinstance(aside := step.value, _Aside):
+                    aside.do()
+                    left = self._quantum - (step.elapsed - self._elapsed)
+                    if left > 0:
+                        step.resume(timeout=left)
+                        continue
+                if loop is not None and (inside := tasks.current_task(loop)) is not task:
+                    self._inside = inside
+                    _swap_current_task(loop, task)
+                self._step = step
+                _stands(step, self.__qualname__)
+                return None
+            return step.result()
+        finally:
+            del step
 
 
 def _steps_of(task: _AnyTask | None) -> _Steps[Any] | None:
@@ -333,6 +353,9 @@ class Task(asyncio.Task[_T]):
         if isinstance(coro, _Steps):
             self._steps = coro
         super().__init__(coro, **options)
+        created = getattr(self, "_source_traceback", None)
+        if created:  # In debug mode; its last line is this method.
+            del created[-1]
 
     def set_name(self, value: object, /) -> None:
         # Some versions of loop.create_task set None if there is a task factory and no name.
@@ -613,7 +636,10 @@ def _drive(
             c.resume(timeout=quantum if limit is None else limit.slice(quantum))
     if limit is not None and limit.broke(c):
         raise limit.timed_out(c.state == "abandoned") from None
-    return c.result()
+    try:
+        return c.result()
+    finally:
+        del c  # Which has the error, in whose traceback this frame is.
 
 
 async def run(

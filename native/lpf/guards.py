@@ -47,6 +47,24 @@ _guards: dict[str, Kind] = {
     "zmq": "held",
     "lpf": "running",
     "lpf_ipython": "running",
+    # Code for an event loop relies on it that nothing else runs between two awaits; transports and
+    # streams are changed by tasks and by the callbacks of the loop alike.
+    "asyncio": "running",
+    "asyncio.base_subprocess": "held",
+    "asyncio.selector_events": "held",
+    "asyncio.sslproto": "held",
+    "asyncio.streams": "held",
+    "asyncio.transports": "held",
+    "asyncio.unix_events": "held",
+    "aiohttp": "running",
+    "aiosqlite": "running",
+    "anyio": "running",
+    "asyncpg": "running",
+    "h11": "held",
+    "httpcore": "running",
+    "starlette": "running",
+    "uvicorn": "running",
+    "websockets": "running",
 }
 
 # Functions of guarded modules that wait, and what they call to do so.  There they hold nothing that

@@ -131,7 +131,10 @@ class Thread(Generic[_T]):
             raise Cancelled(f"{self.name} was cancelled")
         if self._continuation is None or not self.done:
             raise NotFinished(f"{self.name} is {self.state}: run() its scheduler, or join() it")
-        return self._continuation.result()
+        try:
+            return self._continuation.result()
+        finally:
+            del self  # Else a cycle: it has the error, in whose traceback this frame is.
 
     def join(self) -> _T:
         """``Scheduler.join`` of this thread."""
