@@ -518,6 +518,9 @@ def install(
     A task factory that the loop has already goes on making the tasks.  Installed a second time, the
     quantum of the second time holds.
 
+    Tasks that a library makes by calling ``asyncio.Task`` itself pass by every task factory and stay as
+    they are; aiohttp does so on Python 3.12 and later.  ``run`` and ``preemptible`` work in them.
+
     Args:
         loop: None: the running one.
         quantum: seconds of wall-clock time that a step may take until the loop serves all others.
