@@ -139,10 +139,11 @@ static bool contains(const struct dl_phdr_info *info, uintptr_t address)
 }
 
 /* Wherever the allocator in use lies, an object that replaces the C library's included. */
+static uintptr_t allocator;
+
 static bool holds_refused_address(const struct dl_phdr_info *info)
 {
-    void *allocator = dlsym(RTLD_DEFAULT, "malloc");
-    if (contains(info, allocator != NULL ? (uintptr_t)allocator : (uintptr_t)&malloc)) {
+    if (contains(info, allocator)) {
         return true;
     }
     for (size_t i = 0; i < refused_address_count; i++) {
@@ -247,9 +248,13 @@ static int by_start(const void *left, const void *right)
     return a->start < b->start ? -1 : a->start > b->start;
 }
 
+/* Nothing that takes the loader's lock is called inside dl_iterate_phdr, which holds another one: a
+ * thread in dlopen takes the two in the other order. */
 static struct table *make_table(void)
 {
     size_t segments = 0;
+    void *found = dlsym(RTLD_DEFAULT, "malloc");
+    allocator = found != NULL ? (uintptr_t)found : (uintptr_t)&malloc;
     dl_iterate_phdr(count_segments, &segments);
     size_t capacity = segments + sizeof leaves / sizeof *leaves + 64;
     struct table *table = malloc(sizeof *table + capacity * sizeof *table->ranges);
