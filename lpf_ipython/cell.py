@@ -41,7 +41,7 @@ from .sigint import Sigint
 from .swallow import Handlers, handlers_of, swallowed_at
 from .swap import State, Swap
 
-__all__ = ["Abandoned", "Cell", "Driver", "Ending", "Gate", "Order", "cancelled"]
+__all__ = ["FIRST", "Abandoned", "Cell", "Driver", "Ending", "Gate", "Order", "cancelled"]
 
 # After `grace`, when a cancel was swallowed: how long the last attempts may take.
 _LAST_ATTEMPT = 0.2
@@ -49,7 +49,7 @@ _BETWEEN_ATTEMPTS = 0.04
 # How long a KeyboardInterrupt that is raised again has to end the cell.
 _SECOND_INTERRUPT = 0.4
 # The reason of an interrupt that is passed on; the others are raised again.
-_FIRST = "first"
+FIRST = "first"
 _STRENGTH = {"pause": 0, "interrupt": 1, "end": 2}
 # An order given while the driver is between two steps is pressed again, so many milliseconds.
 _PRESSES = 50
@@ -352,7 +352,7 @@ class Driver:
 
     def _arrived_here(self) -> None:
         """An interrupt came to the driver rather than to the cell, for which it was meant."""
-        self.cell.order(Order("interrupt", _FIRST))
+        self.cell.order(Order("interrupt", FIRST))
 
     def _obey(self, step: lpf.Continuation[Any]) -> Generator[Any, Any, None]:
         """The step came back unfinished: do what was ordered, or go on."""
@@ -371,7 +371,7 @@ class Driver:
         elif self.cell.over:  # Its reply is about to be sent: that comes first.
             self._run(step, step.resume)
         elif order.kind == "interrupt":
-            if order.reason == _FIRST:
+            if order.reason == FIRST:
                 self._run(step, step.throw, KeyboardInterrupt())
             else:
                 self._interrupt(step)

@@ -10,7 +10,8 @@ parked*: then the handler that was called returns, without a reply, and the kern
                   the kernel is free. Busy and idle are published again around each later stretch
     the queue     requests that were there when a cell was first parked wait for its end, and are
                   aborted if it fails; later ones run at once
-    interrupts    hit the cell that runs; see `interrupt`
+    interrupts    hit the cell that runs; if none does, paused ones of clients that ask nobody;
+                  see `interrupt`
 
 Main thread and its event loop, but for `pause`, `resume` and `cancel`, which any thread may call.
 """
@@ -27,12 +28,13 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import lpf
 
-from . import display, interrupt, memory, messages, private
-from .cell import Abandoned, Cell, Driver, Order, cancelled
+from . import display, interrupt, memory, messages, private, sigint
+from .cell import FIRST, Abandoned, Cell, Driver, Order, cancelled
 from .config import LPF
 from .errors import JobError
 from .jobs import Job, Jobs
@@ -103,6 +105,8 @@ class KernelRunner:
         lpf.on_stray(None)
         self._interrupts.stop()
         self.hooks.uninstall()
+        if sigint.get() == self._interrupted_at_idle:
+            sigint.put(signal.SIG_IGN)
         handlers = self.kernel.shell_handlers
         if handlers.get("execute_request") == self.execute_request:
             handlers["execute_request"] = self._original
@@ -127,6 +131,7 @@ class KernelRunner:
             await request.left
         if not request.ended.done():
             private.parentless(self.kernel)
+            self.loop.call_soon(self._set_idle_handler)
         if not request.late:
             # Only after this handler's idle: the next cell's busy must not come before it.
             self.loop.call_soon(self._turn.give)
@@ -227,6 +232,7 @@ class KernelRunner:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
             private.publish_status(self.kernel, "idle", request.parent)
+            self.loop.call_soon(self._set_idle_handler)
         self._answer_waiters(cell.job)
 
     def _leave(self, request: Request) -> None:
@@ -339,6 +345,32 @@ class KernelRunner:
         # In a context of its own: the cell's must keep the cell's parent.
         ident, parent = cell.previous_parent
         contextvars.copy_context().run(self.kernel.set_parent, ident, parent, "shell")
+
+    # Interrupts while no cell runs. A program such as nbclient sends one cell after the other and
+    # asks nobody: when a cell of its own takes too long, paused or not, it interrupts the kernel.
+
+    def _unanswerable(self) -> list[Request]:
+        """Return the requests of paused cells that nobody can be expected to resume."""
+        return [
+            request
+            for request in self._requests.values()
+            if (cell := request.cell) is not None and cell.is_parked and not cell.answerable
+        ]
+
+    def _set_idle_handler(self) -> None:
+        """At idle interrupts are ignored, as ipykernel has it, unless such a cell is paused."""
+        idle = (signal.SIG_IGN, self._interrupted_at_idle)
+        if self.current is None and sigint.get() in idle:
+            sigint.put(idle[bool(self._unanswerable())])
+
+    def _interrupted_at_idle(self, number: int, frame: FrameType | None) -> None:
+        for request in self._unanswerable():
+            assert request.cell is not None
+            job = request.cell.job
+            if job.pending is None:
+                job.pending = "cancel"
+                order = Order("interrupt", FIRST)
+                self.loop.call_soon_threadsafe(self._spawn, self._resume(request, None, order))
 
     # What users ask for: any thread. Checked here, done on the main thread.
 
