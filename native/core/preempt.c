@@ -98,7 +98,10 @@ static void tick_native(struct lpf__thread *t, struct lpf__due due, uint64_t now
     }
     t->retry = 0;
     lpf_t *victim = native_victim(t, due);
-    victim->left_for_outer = victim != due.function;
+    victim->left_for_outer = victim != due.function || due.limit != NULL;
+    if (victim->left_for_outer) {
+        t->missed = 1; /* The timer is done with what is due; the host further out is not. */
+    }
     lpf__leave(victim);
 }
 

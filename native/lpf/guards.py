@@ -76,6 +76,8 @@ _WAITS: dict[str, dict[str, frozenset[str]]] = {
         "Thread._wait_for_tstate_lock": frozenset({"acquire"}),
     },
     "queue": {"SimpleQueue.get": frozenset({"get", "acquire"})},
+    # There a native function is left so that a Python function around it can be left.
+    "lpf.native": {"NativeContinuation._run": frozenset({"lpf_resume"})},
 }
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from typing import Any, cast
 
 from . import _native
@@ -67,7 +66,7 @@ def _nanoseconds(timeout: Any) -> int:
     if math.isnan(seconds):
         raise ValueError("timeout must not be NaN")
     if seconds < 0:
-        raise ValueError(f"timeout must not be negative, got {timeout!r}")
+        raise ValueError(f"timeout must not be negative, got {seconds!r}")
     if seconds >= 9e9:
         return cast(int, lib.LPF_FOREVER)
     return max(int(seconds * 1e9), 1) if seconds > 0 else 0
@@ -134,16 +133,17 @@ class NativeContinuation:
         return self.state
 
     def _run(self, limit: int) -> None:
-        forever = cast(int, lib.LPF_FOREVER)
-        deadline = None if limit == forever else time.monotonic_ns() + limit
+        handle = self._handle  # guards.py wants `lpf_resume` called without other attributes.
+        spent = cast(int, lib.lpf_elapsed(handle))
+        left = limit
         while True:
-            check(lib.lpf_resume(self._handle, limit), f"{self.name} is {self.state}")
-            if not lib.lpf_left_for_outer(self._handle):
+            check(lib.lpf_resume(handle, left), f"{self.name} is {self.state}")
+            if not lib.lpf_left_for_outer(handle):
                 return
-            # A Python function around this one is due.  It is left between these two lines of
-            # Python, and this one goes on when it is resumed.
-            if deadline is not None:
-                limit = max(deadline - time.monotonic_ns(), 1)
+            # Something in Python around this one is due.  That is left, or raises, between these
+            # two lines of Python; this one goes on when it is resumed.
+            if limit != lib.LPF_FOREVER:
+                left = max(limit - (cast(int, lib.lpf_elapsed(handle)) - spent), 1)
 
     def __repr__(self) -> str:
         return f"<lpf.native.NativeContinuation of {self.name}, {self.state}>"
@@ -202,25 +202,42 @@ def _prepare_signals() -> None:
 
 
 def _function_pointer(function: Any) -> Any:
-    try:
-        pointer = ffi.cast("void (*)(void *)", ffi.cast("uintptr_t", function))
-    except (TypeError, NotImplementedError):
+    """Only cdata: cffi would cast a number or a single character to a pointer as well."""
+    if not _takes_a_pointer(function):
         raise TypeError(
             f"function must be a cffi pointer to void f(void *), not {function!r}; "
             'use ffi.addressof(lib, "f")'
-        ) from None
+        )
+    pointer = ffi.cast("void (*)(void *)", ffi.cast("uintptr_t", function))
     if not pointer:
         raise ValueError("function must not be NULL")
     return pointer
 
 
+def _takes_a_pointer(function: Any) -> bool:
+    """Is it a void function of one pointer, of whatever type, or an untyped pointer?"""
+    if not isinstance(function, ffi.CData):
+        return False
+    kind = ffi.typeof(function)
+    if kind.kind == "pointer":
+        return bool(kind.item.kind == "void")
+    return (
+        kind.kind == "function"
+        and kind.result.kind == "void"
+        and len(kind.args) == 1
+        and kind.args[0].kind == "pointer"
+        and not kind.ellipsis
+    )
+
+
 def _argument(arg: Any) -> Any:
     if arg is None:
         return ffi.NULL
-    try:
-        return ffi.cast("void *", ffi.cast("uintptr_t", arg))
-    except (TypeError, NotImplementedError):
-        raise TypeError(f"arg must be a cffi pointer or None, not {type(arg).__name__}") from None
+    if isinstance(arg, int):
+        return ffi.cast("void *", arg)
+    if isinstance(arg, ffi.CData) and ffi.typeof(arg).kind in ("pointer", "array", "function"):
+        return ffi.cast("void *", arg)
+    raise TypeError(f"arg must be a cffi pointer, an integer or None, not {type(arg).__name__}")
 
 
 def _name(function: Any) -> str:
