@@ -1247,38 +1247,46 @@ PyObject *lpf_shutdown_py(PyObject *module, PyObject *args)
 
 /* ---- The type ----------------------------------------------------------------------------- */
 
-PyDoc_STRVAR(result_doc,
-             "result()\n--\n\nThe value that the function returned; raises what it raised.\n\n"
-             "Raises NotFinished while it has not ended, Cancelled if it was cancelled or "
-             "abandoned.");
-PyDoc_STRVAR(exception_doc, "exception()\n--\n\nWhat the function ended with, or None if it "
-                            "returned.\n\nRaises NotFinished while it has not ended.");
+PyDoc_STRVAR(
+    result_doc,
+    "result($self, /)\n--\n\nThe value that the function returned; raises what it raised.\n\n"
+    "Raises NotFinished while it has not ended, Cancelled if it was cancelled or "
+    "abandoned.");
+PyDoc_STRVAR(exception_doc,
+             "exception($self, /)\n--\n\nWhat the function ended with, or None if it "
+             "returned.\n\nRaises NotFinished while it has not ended.");
 PyDoc_STRVAR(
     resume_doc,
-    "resume(*, timeout=None, insist=False)\n--\n\nGo on where the function stands, for at most "
+    "resume($self, /, *, timeout=None, insist=False)\n--\n\nGo on where the function stands, for "
+    "at most "
     "timeout "
     "seconds of wall-clock time (None: no limit).\n\nReturns itself when the function has "
     "ended or stands still again. insist: what has not been left by then is going to be "
     "cancelled, so that C code which can only be ended may be ended, by an allocation that "
     "fails (see starved).\n\nOnly on its own thread, and only when paused or ready: "
     "StateError and ThreadError otherwise.");
-PyDoc_STRVAR(throw_doc, "throw(exc, *, timeout=None)\n--\n\nAs resume, but exc (an exception or a "
-                        "class) is raised at the point where the function stands.");
-PyDoc_STRVAR(cancel_doc,
-             "cancel(*, grace=0.5)\n--\n\nRaise lpf.Cancelled in the function and let it unwind: "
-             "finally blocks and context managers run.\n\nRaised again when it is swallowed, and "
-             "inside a finally block that takes longer than half of grace seconds. What has not "
-             "ended after grace seconds is abandoned: it never runs again and stays in memory.\n\n"
-             "Returns the state then: 'cancelled', 'finished' (it ended by itself all the same) or "
-             "'abandoned'. Nothing happens to what has ended. Only on its own thread.");
-PyDoc_STRVAR(request_pause_doc,
-             "request_pause()\n--\n\nFrom any thread: have the running function paused at its next "
-             "safe point.\n\nReturns at once: True if it is running, False if not.");
-PyDoc_STRVAR(request_cancel_doc,
-             "request_cancel(*, grace=0.5)\n--\n\nFrom any thread: have the running function "
-             "cancelled, as cancel() does it.\n\nReturns at once: True if it is running.");
-PyDoc_STRVAR(stack_doc, "stack()\n--\n\nIts frames while it stands still, innermost first; empty "
-                        "otherwise. Real frame objects.");
+PyDoc_STRVAR(throw_doc,
+             "throw($self, /, exc, *, timeout=None)\n--\n\nAs resume, but exc (an exception or a "
+             "class) is raised at the point where the function stands.");
+PyDoc_STRVAR(
+    cancel_doc,
+    "cancel($self, /, *, grace=0.5)\n--\n\nRaise lpf.Cancelled in the function and let it unwind: "
+    "finally blocks and context managers run.\n\nRaised again when it is swallowed, and "
+    "inside a finally block that takes longer than half of grace seconds. What has not "
+    "ended after grace seconds is abandoned: it never runs again and stays in memory.\n\n"
+    "Returns the state then: 'cancelled', 'finished' (it ended by itself all the same) or "
+    "'abandoned'. Nothing happens to what has ended. Only on its own thread.");
+PyDoc_STRVAR(
+    request_pause_doc,
+    "request_pause($self, /)\n--\n\nFrom any thread: have the running function paused at its next "
+    "safe point.\n\nReturns at once: True if it is running, False if not.");
+PyDoc_STRVAR(
+    request_cancel_doc,
+    "request_cancel($self, /, *, grace=0.5)\n--\n\nFrom any thread: have the running function "
+    "cancelled, as cancel() does it.\n\nReturns at once: True if it is running.");
+PyDoc_STRVAR(stack_doc,
+             "stack($self, /)\n--\n\nIts frames while it stands still, innermost first; empty "
+             "otherwise. Real frame objects.");
 
 static PyMethodDef continuation_methods[] = {
     {"result", (PyCFunction)(void (*)(void))continuation_result, METH_NOARGS, result_doc},

@@ -69,18 +69,19 @@ PyDoc_STRVAR(live_doc, "live()\n--\n\nAll continuations that are ready, running,
                        "abandoned, on any thread, oldest first.");
 PyDoc_STRVAR(
     on_stray_doc,
-    "on_stray(callback)\n--\n\nHave callback() called, on the main thread at a safe point, "
+    "on_stray(callback, /)\n--\n\nHave callback() called, on the main thread at a safe point, "
     "when the library's signal comes from outside while no preemptible function runs. "
     "None: ignore it. Returns the former callback or None.");
 PyDoc_STRVAR(prepare_doc,
              "prepare()\n--\n\nInstall the signal handler now instead of at the first launch, so "
              "that a signal from outside before that is not lost. Main thread only.");
 
-PyDoc_STRVAR(watch_doc,
-             "watch(on)\n--\n\nStart (True) or stop a native thread that sees when other threads "
-             "wait for the GIL in vain, because C code on the main thread holds it inside a "
-             "preemptible function, and has that code give way at its next safe point. It sleeps "
-             "while no preemptible function runs.");
+PyDoc_STRVAR(
+    watch_doc,
+    "watch(on, /)\n--\n\nStart (True) or stop a native thread that sees when other threads "
+    "wait for the GIL in vain, because C code on the main thread holds it inside a "
+    "preemptible function, and has that code give way at its next safe point. It sleeps "
+    "while no preemptible function runs.");
 
 static PyMethodDef methods[] = {
     {"launch", (PyCFunction)(void (*)(void))lpf_launch_py, METH_FASTCALL | METH_KEYWORDS,
