@@ -284,6 +284,7 @@ static void refresh_codemap(uint64_t now)
     if (now - refreshed > REFRESH_CYCLES) {
         refreshed = now;
         lpf__codemap_refresh();
+        lpf_blas_refresh();
     }
 }
 
@@ -316,6 +317,9 @@ static void run(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
         lpf_pystate_end(ts, &c->outside);
     }
     lpf_pystate_load(ts, &c->outside);
+    if (c->blas != 0) {
+        lpf_blas_abandoned(c->blas);
+    }
     if (ended) {
         lpf_contextvars_end(ts, &c->contextvars);
         after_end(c);
@@ -1022,7 +1026,7 @@ PyObject *lpf_call_py(PyObject *module, PyObject *const *args, Py_ssize_t positi
             Py_DECREF(c);
             return NULL;
         }
-        if (has_ended(c)) {
+        if (has_ended(c) && !c->abandoned) {
             result = get_result(c);
         } else {
             PyObject *place = place_of(c);

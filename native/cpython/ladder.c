@@ -6,8 +6,8 @@
  *   3  ITERATOR_AFTER     it holds the GIL: make calls to tp_iternext safe points (iterators.c)
  *      STEP_AFTER         the same, for C code that has read the slot before its loop
  *   4  STARVE_AFTER       to cancel only: its allocations fail, one at a tick (starve.c)
- *   5  ABANDON_AFTER      to cancel only, in native code of others that holds the GIL: leave it
- *                         where it is, for ever
+ *   5  ABANDON_AFTER      to cancel only, in native code of others that holds the GIL, or in a BLAS
+ *                         without it: leave it where it is, for ever
  *
  * All of this file runs inside the signal handler, on the main thread.
  *
@@ -141,8 +141,8 @@ static void rung_three(uint64_t waited, uint64_t now, void *ucontext)
     }
 }
 
-/* Is what runs to be ended, not just to be paused?  How long it may take to reach a safe point. */
-static uint64_t starve_after(struct lpf__thread *t)
+/* How long what runs may take to reach a safe point if it is to be ended, and not just paused. */
+static uint64_t patience(struct lpf__thread *t)
 {
     struct lpf__due due = lpf__find_due(t, lpf__now());
     bool ends = due.limit != NULL;
@@ -164,7 +164,7 @@ static void note_starved(struct lpf__thread *t)
 
 static bool rung_four(struct lpf__thread *t, uint64_t waited, uint64_t now)
 {
-    if (waited < STARVE_AFTER || waited < starve_after(t)) {
+    if (waited < STARVE_AFTER || waited < patience(t)) {
         return false;
     }
     if (lpf_starve_hit()) {
@@ -177,21 +177,46 @@ static bool rung_four(struct lpf__thread *t, uint64_t waited, uint64_t now)
     return true;
 }
 
-/* Whatever the interpreter was doing further out on this stack stays half done, on objects that
- * nobody else will see, or so we hope: the last resort before telling the user to restart. */
-static void rung_five(PyThreadState *ts, struct lpf__thread *t, ucontext_t *context)
+/* What is due itself, or everything if that is an interrupt or the limit of a block. */
+static Continuation *to_abandon(struct lpf__thread *t)
 {
-    lpf_t *outermost = t->outermost;
-    if (outermost == NULL || outermost->host != &lpf_python_host ||
-        !lpf__codemap_may_leave(lpf__program_counter(context))) {
-        return;
+    lpf_t *c = lpf__find_due(t, lpf__now()).function;
+    if (c == NULL) {
+        c = t->outermost;
     }
+    return c != NULL && c->host == &lpf_python_host ? lpf_continuation_of(c) : NULL;
+}
+
+/* Never comes back.  The GIL is held.  Whatever the interpreter was doing further out on this stack
+ * stays half done, on objects that nobody else will see, or so we hope: the last resort before
+ * telling the user to restart. */
+static void abandon(PyThreadState *ts, Continuation *c, const ucontext_t *context)
+{
     lpf_ladder_reached();
-    Continuation *c = lpf_continuation_of(outermost);
     c->core.caller_mask = context->uc_sigmask;
     c->core.keeps_mask = true;
     c->abandoned = true;
-    lpf_continuation_leave_native(ts, c, LPF_REASON_NONE); /* Never comes back. */
+    lpf_continuation_leave_native(ts, c, LPF_REASON_NONE);
+}
+
+static void rung_five(struct lpf__thread *t, const ucontext_t *context)
+{
+    Continuation *c = to_abandon(t);
+    if (c != NULL && lpf__codemap_may_leave(lpf__program_counter(context))) {
+        abandon(lpf_safepoint_main_state(), c, context);
+    }
+}
+
+static void rung_five_in_blas(struct lpf__thread *t, const ucontext_t *context)
+{
+    Continuation *c = to_abandon(t);
+    int blas = lpf_blas_at(lpf__program_counter(context));
+    if (c != NULL && blas != 0 && patience(t) != LPF_FOREVER) {
+        PyThreadState *ts = lpf_safepoint_main_state();
+        PyEval_RestoreThread(ts);
+        c->blas = blas;
+        abandon(ts, c, context);
+    }
 }
 
 static void rearm(struct lpf__thread *t, uint64_t when)
@@ -225,11 +250,14 @@ static void tick(struct lpf__thread *t, void *ucontext)
         }
         rung_three(waited, now, ucontext);
         if (rung_four(t, waited, now) && waited >= ABANDON_AFTER) {
-            rung_five(lpf_safepoint_main_state(), t, ucontext);
+            rung_five(t, ucontext);
         }
     } else if (waited >= NATIVE_AFTER) {
         if (rung_two(t, ucontext)) {
             return;
+        }
+        if (waited >= ABANDON_AFTER) {
+            rung_five_in_blas(t, ucontext);
         }
         again = 2 * LPF__RETRY;
     }

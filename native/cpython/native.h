@@ -8,6 +8,8 @@
  *   safepoint.c     rung 1: the Python-level signal handler, where functions are left
  *   ladder.c        what the signal handler does until one of the rungs is reached
  *   iterators.c     rung 3: calls to tp_iternext as safe points
+ *   blas.c          OpenBLAS, which can be abandoned, not paused
+ *   blas_threads.c  the end of its threads, then
  *   starve.c        rung 4: allocations that fail
  *   watch.c         a native thread that sees when others wait for the GIL in vain
  *   sigmask.c       the signal mask, saved only for those who change it
@@ -100,6 +102,7 @@ typedef struct lpf_continuation {
     bool starved;        /* An allocation of it was made to fail. */
     bool insists;        /* Its time limit is going to be followed by a cancel. */
     bool kept;           /* By the list: dropped on another thread than its own. */
+    int blas;            /* Which OpenBLAS it was abandoned in; see blas.c. */
     bool left_for_limit; /* Left only so that a time_limit around it can be enforced. */
     lpf_t core;          /* Its host is lpf_python_host. */
     /* What follows, and the last part of the core, need not be zero in the beginning. */
@@ -167,6 +170,17 @@ PyObject *lpf_iterators_set_py(PyObject *, PyObject *);
 void lpf_iterators_wrap(void);           /* Async-signal-safe; GIL held by this thread. */
 void lpf_iterators_unwrap(void);         /* Not in the handler. */
 void lpf_iterators_step(void *ucontext); /* Async-signal-safe; GIL held by this thread. */
+
+/* ---- blas.c ------------------------------------------------------------------------------- */
+
+void lpf_blas_refresh(void);        /* Not in the handler. */
+int lpf_blas_at(uintptr_t pc);      /* Which OpenBLAS is at work there; 0: none.  A.-s.-safe. */
+void lpf_blas_abandoned(int which); /* A call into it never comes back.  Not in the handler. */
+
+/* ---- blas_threads.c ----------------------------------------------------------------------- */
+
+/* Ends the threads that compute in this code and are none of Python's.  GIL held. */
+void lpf_blas_end_threads(uintptr_t start, uintptr_t end);
 
 /* ---- starve.c ----------------------------------------------------------------------------- */
 

@@ -120,6 +120,7 @@ static void *watch(void *ignored)
         if (wanted && watched->outermost != NULL) {
             stand_in_front();
             lpf__codemap_refresh(); /* What was imported since may be left, too. */
+            lpf_blas_refresh();
         }
         bool now = wanted && watched->outermost != NULL && gil_is_wanted();
         if (now && before) {
