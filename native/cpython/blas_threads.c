@@ -61,7 +61,7 @@ static bool is_pythons(unsigned long tid)
 /* Is it running, not waiting?  See proc(5). */
 static bool is_running(int tasks, const char *tid)
 {
-    char path[64], text[256];
+    char path[sizeof((struct dirent *)0)->d_name + 8], text[256];
     snprintf(path, sizeof path, "%s/stat", tid);
     int file = openat(tasks, path, O_RDONLY | O_CLOEXEC);
     if (file < 0) {

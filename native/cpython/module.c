@@ -15,8 +15,8 @@ static PyObject *core_module(PyObject *module, PyObject *ignored)
 
 static PyObject *prepare(PyObject *module, PyObject *ignored)
 {
-    (void)ignored;
-    if (!lpf_safepoint_installed_here() && lpf_safepoint_install(module) < 0) {
+    (void)module, (void)ignored;
+    if (lpf_safepoint_install() < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -117,7 +117,8 @@ PyMODINIT_FUNC PyInit__native(void)
     if (module == NULL) {
         return NULL;
     }
-    if (lpf_threadstate_init() < 0 || lpf_guard_init() < 0 || lpf_continuation_ready(module) < 0 ||
+    if (lpf_threadstate_init() < 0 || lpf_guard_init() < 0 || lpf_run_ready() < 0 ||
+        lpf_continuation_ready() < 0 ||
         PyModule_AddObjectRef(module, "Continuation", (PyObject *)&LpfContinuation_Type) < 0 ||
         PyType_Ready(&LpfTimeLimit_Type) < 0 || PyType_Ready(&LpfUninterruptible_Type) < 0 ||
         PyModule_AddObjectRef(module, "time_limit", (PyObject *)&LpfTimeLimit_Type) < 0 ||
@@ -127,5 +128,6 @@ PyMODINIT_FUNC PyInit__native(void)
         Py_DECREF(module);
         return NULL;
     }
+    lpf_safepoint_ready(module);
     return module;
 }

@@ -14,7 +14,12 @@
  *   watch.c         a native thread that sees when others wait for the GIL in vain
  *   sigmask.c       the signal mask, saved only for those who change it
  *   seconds.c       time limits as Python numbers
- *   continuation.c  the type Continuation; launch, call, pause
+ *   continuation.c  the type Continuation, as Python sees it
+ *   states.c        what can be done with one now; all that have not ended
+ *   call.c          the call that it makes
+ *   run.c           launch, pause, resume, throw: the hot path
+ *   timed_call.c    lpf.call
+ *   ending.c        cancelled, dropped, left by a thread or by the process
  *   limit.c         the types TimeLimit and Uninterruptible
  *   module.c        the module
  */
@@ -67,7 +72,7 @@ PyObject *lpf_cancel_exception(struct lpf_canceller *canceller, PyObject *messag
 void lpf_cancel_watch(struct lpf__thread *t, struct lpf_canceller *canceller, uint64_t now);
 void lpf_cancel_clear(struct lpf_canceller *canceller);
 
-/* ---- continuation.c ----------------------------------------------------------------------- */
+/* ---- The continuation ---------------------------------------------------------------------- */
 
 enum lpf_reason {
     LPF_REASON_NONE,
@@ -120,6 +125,51 @@ static inline Continuation *lpf_continuation_of(lpf_t *core)
     return (Continuation *)((char *)core - offsetof(Continuation, core));
 }
 
+static inline bool lpf_continuation_has_ended(const Continuation *c)
+{
+    return c->abandoned || c->core.state == LPF_FINISHED || c->core.state == LPF_CANCELLED;
+}
+
+static inline const char *lpf_continuation_name(const Continuation *c)
+{
+    return c->core.name != NULL ? c->core.name : "?";
+}
+
+/* ---- continuation.c ----------------------------------------------------------------------- */
+
+/* Its result, or -- NULL and an exception -- what it raised, or why there is none. */
+PyObject *lpf_continuation_result(Continuation *c);
+/* The innermost frame, also of one that is held inside another; None while it runs. */
+PyObject *lpf_continuation_frame(Continuation *c, void *closure);
+int lpf_continuation_ready(void);
+
+/* ---- states.c ----------------------------------------------------------------------------- */
+
+extern Continuation *lpf_live; /* The newest of all that have not ended; linked by `next`. */
+
+const char *lpf_continuation_state(Continuation *c);
+/* May it be resumed now?  -1 with an exception that says what stands against it. */
+int lpf_continuation_check(Continuation *c, const char *verb);
+void lpf_continuation_link(Continuation *c);
+void lpf_continuation_unlink(Continuation *c);
+PyObject *lpf_live_py(PyObject *, PyObject *);
+
+/* ---- call.c ------------------------------------------------------------------------------- */
+
+/* Copies the call, since it may outlive the caller's frame.  `skip` is the index of the keyword to
+ * leave out, -1 for none. */
+int lpf_call_take(Continuation *c, PyObject *function, PyObject *const *args, Py_ssize_t positional,
+                  PyObject *keywords, Py_ssize_t skip);
+void lpf_call_drop(Continuation *c);
+
+/* ---- run.c -------------------------------------------------------------------------------- */
+
+/* A READY continuation of the call.  args[0] is the function. */
+Continuation *lpf_continuation_make(PyThreadState *ts, const char *verb, PyObject *const *args,
+                                    Py_ssize_t positional, PyObject *keywords, uint64_t *limit_ns);
+void lpf_continuation_delete(Continuation *c);
+/* Starts or resumes it; returns when it has ended or stands still again. */
+void lpf_continuation_run(PyThreadState *ts, Continuation *c, uint64_t limit_ns);
 /* Leave `c`, which runs on this thread, and whatever runs inside it.  Returns when it is resumed;
  * -1 with an exception set if it is resumed to raise that. */
 int lpf_continuation_leave(PyThreadState *ts, Continuation *c, enum lpf_reason reason);
@@ -128,29 +178,45 @@ int lpf_continuation_leave(PyThreadState *ts, Continuation *c, enum lpf_reason r
 void lpf_continuation_leave_native(PyThreadState *ts, Continuation *c, enum lpf_reason reason);
 /* Raises it; always -1. */
 int lpf_continuation_raise_thrown(Continuation *c);
-/* Cancels those of the main thread that were dropped on other ones. */
-void lpf_continuation_cancel_kept(void);
-int lpf_continuation_ready(PyObject *module);
-
-/* Is this the thread on which CPython delivers signals?  Installs the handler at the first call.
- * -1 with lpf.ThreadError set otherwise. */
-int lpf_need_main_thread(const char *what);
-
 PyObject *lpf_launch_py(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
-PyObject *lpf_call_py(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *lpf_resume_py(Continuation *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *lpf_throw_py(Continuation *, PyObject *, PyObject *);
 PyObject *lpf_pause_py(PyObject *, PyObject *const *, Py_ssize_t);
 PyObject *lpf_current_py(PyObject *, PyObject *);
-PyObject *lpf_live_py(PyObject *, PyObject *);
+int lpf_run_ready(void);
+
+/* ---- timed_call.c ------------------------------------------------------------------------- */
+
+PyObject *lpf_call_py(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+
+/* ---- ending.c ----------------------------------------------------------------------------- */
+
+#define LPF_DROP_GRACE (500 * LPF__MILLISECOND)
+
+/* 0 when it has ended, by itself or not, or is abandoned; -1 with an exception. */
+int lpf_continuation_cancel(Continuation *c, uint64_t grace_ns);
+void lpf_continuation_cancel_ready(Continuation *c); /* One that has not begun. */
+/* Cancels those of the main thread that were dropped on other ones. */
+void lpf_continuation_cancel_kept(void);
+void lpf_continuation_keep_no_longer(Continuation *c); /* It has ended. */
+/* Has what it leaves paused cancelled when this thread, which is not the main one, ends. */
+int lpf_continuation_watch_thread(void);
+void lpf_continuation_finalize(PyObject *self);
+bool lpf_continuation_revived(Continuation *c); /* By its finalizer, called for a last time. */
 PyObject *lpf_shutdown_py(PyObject *, PyObject *);
 
 /* ---- safepoint.c -------------------------------------------------------------------------- */
 
 PyObject *lpf_safepoint_py(PyObject *, PyObject *const *, Py_ssize_t);
 PyObject *lpf_on_stray_py(PyObject *, PyObject *);
-int lpf_safepoint_install(PyObject *module); /* On the main thread; -1 with an exception. */
-bool lpf_safepoint_installed_here(void);     /* For this very thread? */
-void lpf_safepoint_again(void);              /* Have the safe point called once more. */
-void lpf_safepoint_close(void);              /* Ticks are ignored from now on. */
+void lpf_safepoint_ready(PyObject *module);
+int lpf_safepoint_install(void); /* On the main thread; -1 with an exception. */
+/* Is this the thread on which CPython delivers signals?  Installs the handler at the first call.
+ * -1 with lpf.ThreadError set otherwise. */
+int lpf_need_main_thread(const char *what);
+bool lpf_safepoint_installed_here(void); /* For this very thread? */
+void lpf_safepoint_again(void);          /* Have the safe point called once more. */
+void lpf_safepoint_close(void);          /* Ticks are ignored from now on. */
 
 /* New reference to the name of the module that forbids leaving what is due, NULL (no error) if
  * nothing does. */

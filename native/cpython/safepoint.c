@@ -21,7 +21,8 @@ static PyThreadState *volatile main_state;       /* Its thread state. */
 static volatile sig_atomic_t closed;
 static volatile sig_atomic_t stray; /* A signal from outside while nothing ran. */
 static uint64_t defer = DEFER_RETRY;
-static bool looking; /* The guards are being asked: that runs Python code. */
+static bool looking;            /* The guards are being asked: that runs Python code. */
+static PyObject *native_module; /* Borrowed: the module lives as long as the process. */
 static PyObject *on_stray;
 
 /* ---- Called by the interpreter ------------------------------------------------------------ */
@@ -266,8 +267,11 @@ bool lpf_safepoint_installed_here(void)
     return main_thread != NULL && main_thread == lpf__self && !closed;
 }
 
-int lpf_safepoint_install(PyObject *module)
+int lpf_safepoint_install(void)
 {
+    if (lpf_safepoint_installed_here()) {
+        return 0;
+    }
     if (closed) {
         PyErr_SetString(lpf_errors.state, "time limits are over: Python is shutting down");
         return -1;
@@ -277,7 +281,7 @@ int lpf_safepoint_install(PyObject *module)
         PyErr_NoMemory();
         return -1;
     }
-    PyObject *callable = PyObject_GetAttrString(module, "_safepoint");
+    PyObject *callable = PyObject_GetAttrString(native_module, "_safepoint");
     PyObject *signal = callable != NULL ? PyImport_ImportModule("signal") : NULL;
     PyObject *previous = signal != NULL ? PyObject_CallMethod(signal, "signal", "iO",
                                                               lpf__preempt_signal(), callable)
@@ -310,6 +314,25 @@ int lpf_safepoint_install(PyObject *module)
     lpf__codemap_refuse((void *)&PyErr_SetInterruptEx);
     lpf__codemap_refresh();
     return lpf_sigmask_watch();
+}
+
+int lpf_need_main_thread(const char *what)
+{
+    if (lpf_safepoint_install() == 0) {
+        return 0;
+    }
+    if (PyErr_ExceptionMatches(PyExc_ValueError)) {
+        PyErr_Format(lpf_errors.thread,
+                     "%s works on the main thread of the main interpreter only, where CPython "
+                     "delivers signals; without it, launch, pause and resume work on every thread",
+                     what);
+    }
+    return -1;
+}
+
+void lpf_safepoint_ready(PyObject *module)
+{
+    native_module = module;
 }
 
 void lpf_safepoint_close(void)

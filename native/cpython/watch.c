@@ -154,11 +154,12 @@ static int start(void)
 
 PyObject *lpf_watch_py(PyObject *module, PyObject *on)
 {
+    (void)module;
     int truth = PyObject_IsTrue(on);
     if (truth < 0) {
         return NULL;
     }
-    if (truth && !lpf_safepoint_installed_here() && lpf_safepoint_install(module) < 0) {
+    if (truth && lpf_safepoint_install() < 0) {
         return NULL;
     }
     if (process != getpid()) { /* A child of fork has no such thread, and perhaps a locked lock. */

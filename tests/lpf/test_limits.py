@@ -169,14 +169,16 @@ def test_a_limit_inside_a_function_that_is_paused_stands_still_with_it() -> None
 def test_a_limit_inside_a_function_fires_after_pauses() -> None:
     def f() -> None:
         with lpf.time_limit(0.05):
+            for _ in range(5):
+                lpf.pause()
             spin()
 
-    c = lpf.launch(f, timeout=0.005)
-    pauses = 0
+    c = lpf.launch(f)
+    for _ in range(5):
+        assert c.state == "paused"
+        c.resume(timeout=0.005)
     while not c.done:
         c.resume(timeout=0.005)
-        pauses += 1
-    assert pauses >= 5
     assert isinstance(c.exception(), lpf.TimedOut)
 
 
