@@ -79,6 +79,15 @@ def test_the_wheel_holds_the_packages_and_nothing_of_the_build(wheel):
     assert not [name for name in names if name.endswith((".c", ".h", ".S", ".o"))]
 
 
+def test_the_wheel_brings_the_buttons_once_and_without_their_source(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    [place] = [name for name in names if name.endswith("jupyterlab-lpf/package.json")]
+    assert ".data/data/share/jupyter/labextensions/" in place
+    assert place.replace("package.json", "install.json") in names
+    assert len([name for name in names if "remoteEntry" in name]) == 1
+    assert not [name for name in names if name.endswith(".ts") or "node_modules" in name]
+
+
 def test_the_installed_wheel_launches_a_function(environment):
     program = (
         "import lpf, sys; c = lpf.launch(sum, [1, 2]); print(c.result(), 'IPython' in sys.modules)"

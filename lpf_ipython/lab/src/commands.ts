@@ -1,0 +1,164 @@
+/** The commands, and what they act on: the kernel of the notebook that is in front. */
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
+import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+
+import { cellsOf } from './connection';
+import { cancelIcon, pauseIcon, resumeIcon, waitIcon } from './icons';
+import type { Cells, Target } from './model';
+import type { Reply } from './protocol';
+
+export const CommandIDs = {
+  pauseOrResume: 'lpf:pause-or-resume',
+  pause: 'lpf:pause',
+  resume: 'lpf:resume',
+  cancel: 'lpf:cancel',
+  load: 'lpf:load'
+} as const;
+
+const NOTHING: Target = { pause: false, resume: null, cancel: null };
+
+/** The notebook in front, as far as the commands are concerned. */
+export class Front {
+  constructor(private readonly tracker: INotebookTracker) {}
+
+  get panel(): NotebookPanel | null {
+    return this.tracker.currentWidget;
+  }
+
+  get cells(): Cells | null {
+    const kernel = this.panel?.sessionContext.session?.kernel;
+    return kernel ? cellsOf(kernel) : null;
+  }
+
+  get target(): Target {
+    return this.cells?.target(this.panel?.content.activeCell?.model.id ?? null) ?? NOTHING;
+  }
+
+  /** Whether the kernel could be given lpf now. */
+  get canLoad(): boolean {
+    const kernel = this.panel?.sessionContext.session?.kernel;
+    return kernel?.status === 'idle' && this.cells?.loaded === 'no';
+  }
+}
+
+export function addCommands(app: JupyterFrontEnd, front: Front): void {
+  const { commands } = app;
+  const resumes = (): boolean => front.target.resume !== null;
+
+  commands.addCommand(CommandIDs.pauseOrResume, {
+    label: args => (args['toolbar'] ? '' : resumes() ? 'Resume Cell' : 'Pause Cell'),
+    caption: () => captionOfPause(front),
+    icon: () => (front.cells?.isPausing ? waitIcon : resumes() ? resumeIcon : pauseIcon),
+    isEnabled: () =>
+      front.canLoad || resumes() || (front.target.pause && front.cells?.loaded === 'yes'),
+    isToggled: () => front.cells?.isPausing ?? false,
+    execute: () => (resumes() ? resume(front) : front.target.pause ? pause(front) : load(front)),
+    describedBy: NO_ARGUMENTS
+  });
+  commands.addCommand(CommandIDs.pause, {
+    label: 'Pause Running Cell',
+    caption: 'Pause the cell that runs; the kernel is free meanwhile',
+    icon: pauseIcon,
+    isEnabled: () => front.cells?.loaded === 'yes' && front.cells.running.length > 0,
+    execute: () => pause(front),
+    describedBy: NO_ARGUMENTS
+  });
+  commands.addCommand(CommandIDs.resume, {
+    label: 'Resume Paused Cell',
+    caption: 'Let the paused cell go on where it stands',
+    icon: resumeIcon,
+    isEnabled: resumes,
+    execute: () => resume(front),
+    describedBy: NO_ARGUMENTS
+  });
+  commands.addCommand(CommandIDs.cancel, {
+    label: args => (args['toolbar'] ? '' : 'Cancel Cell'),
+    caption: () => captionOfCancel(front),
+    icon: cancelIcon,
+    isEnabled: () => front.target.cancel !== null && front.cells?.loaded === 'yes',
+    execute: () => cancel(front),
+    describedBy: NO_ARGUMENTS
+  });
+  commands.addCommand(CommandIDs.load, {
+    label: 'Load lpf in This Kernel',
+    caption: 'Make the cells of this kernel ones that can be paused',
+    isEnabled: () => front.canLoad,
+    execute: () => front.cells?.load(),
+    describedBy: NO_ARGUMENTS
+  });
+}
+
+const NO_ARGUMENTS = { args: { type: 'object', properties: {} } } as const;
+
+function captionOfPause(front: Front): string {
+  const { cells, target } = front;
+  if (cells?.isPausing) {
+    return cells.waitsFor || 'Pausing the cell…';
+  }
+  if (target.resume !== null) {
+    return `Resume the cell that is paused at ${target.resume.where || 'its beginning'}`;
+  }
+  if (cells?.loaded !== 'yes' && cells?.loaded !== 'no') {
+    return 'Pause: nothing is known of a kernel with lpf yet';
+  }
+  if (cells.loaded === 'no') {
+    return 'Pause: lpf is not loaded in this kernel; load it';
+  }
+  return 'Pause the running cell';
+}
+
+function captionOfCancel(front: Front): string {
+  const { cancel } = front.target;
+  if (cancel === null || cancel === 'running') {
+    return 'Cancel the running cell: end it, its cleanup runs';
+  }
+  return `Cancel the ${cancel.state} cell at ${cancel.where || 'its beginning'}: its cleanup runs`;
+}
+
+async function pause(front: Front): Promise<void> {
+  const { cells } = front;
+  const reply = await cells?.pause();
+  if (!cells?.isPausing) {
+    complain(reply);
+  }
+}
+
+async function resume(front: Front): Promise<void> {
+  const { cells, target } = front;
+  if (target.resume !== null) {
+    complain(await cells?.resume(target.resume));
+  }
+}
+
+async function cancel(front: Front): Promise<void> {
+  const { cells, target } = front;
+  if (target.cancel !== null) {
+    complain(await cells?.cancel(target.cancel));
+  }
+}
+
+/** Offers to load lpf. */
+async function load(front: Front): Promise<void> {
+  const { cells, canLoad } = front;
+  if (!canLoad) {
+    return;
+  }
+  const answer = await showDialog({
+    title: 'Load lpf in this kernel?',
+    body: 'Cells that run from then on can be paused, inspected, resumed and cancelled.',
+    buttons: [Dialog.cancelButton(), Dialog.okButton({ label: 'Load' })]
+  });
+  if (answer.button.accept) {
+    await cells?.load();
+    if (cells?.loaded === 'no') {
+      Notification.warning('lpf could not be loaded: is lpf-ipython installed for this kernel?');
+    }
+  }
+}
+
+export function complain(reply: Reply | undefined): void {
+  if (reply && !reply.ok) {
+    Notification.warning(reply.reason, { autoClose: 5000 });
+  }
+}

@@ -1,0 +1,188 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+
+import { Cells, type Channel } from '../src/model';
+import { asJob, type Fields } from '../src/protocol';
+
+const PAUSED = {
+  id: 3,
+  state: 'paused',
+  msg_id: 'm3',
+  cell_id: 'c3',
+  execution_count: 5,
+  where: 'line 2 in <cell 5>',
+  elapsed: 1.5,
+  cpu_time: 1.4,
+  limit: null,
+  reason: 'request',
+  pending: null
+};
+const RUNNING = { ...PAUSED, state: 'running', reason: null };
+
+/** A kernel that gives the answers it was told to give, by the type of the request. */
+class Kernel implements Channel {
+  readonly asked: [string, Fields][] = [];
+  answers: Record<string, unknown> = { lpf_jobs_request: { status: 'ok', jobs: [] } };
+  loads = 0;
+
+  ask(type: string, content: Fields): Promise<unknown> {
+    this.asked.push([type, content]);
+    return Promise.resolve(this.answers[type] ?? null);
+  }
+
+  load(): Promise<void> {
+    this.loads += 1;
+    return Promise.resolve();
+  }
+}
+
+let kernel: Kernel;
+let cells: Cells;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  kernel = new Kernel();
+  cells = new Cells(kernel);
+});
+
+afterEach(() => {
+  cells.dispose();
+  vi.useRealTimers();
+});
+
+function status(state: string, parentId: string, parentType = 'execute_request'): void {
+  cells.handle({ type: 'status', parentId, parentType, content: { execution_state: state } });
+}
+
+function tell(content: unknown): void {
+  cells.handle({ type: 'lpf_state', parentId: 'm3', parentType: 'execute_request', content });
+}
+
+describe('what runs', () => {
+  it('follows the status of execute requests, not of others', () => {
+    status('busy', 'm1');
+    expect(cells.running).toEqual(['m1']);
+    status('busy', 'x', 'lpf_pause_request');
+    status('idle', 'x', 'lpf_pause_request');
+    expect(cells.running).toEqual(['m1']);
+    status('idle', 'm1');
+    expect(cells.running).toEqual([]);
+  });
+
+  it('ends with a pause and begins again with a resume', () => {
+    status('busy', 'm3');
+    tell(PAUSED);
+    expect(cells.running).toEqual([]);
+    expect(cells.paused.map(job => job.id)).toEqual([3]);
+    tell(RUNNING);
+    expect(cells.running).toEqual(['m3']);
+    expect(cells.paused).toEqual([]);
+  });
+
+  it('asks for the job of a cell that goes on for a while', async () => {
+    await cells.refresh();
+    kernel.answers['lpf_jobs_request'] = { status: 'ok', jobs: [RUNNING] };
+    status('busy', 'm3');
+    await vi.runAllTimersAsync();
+    expect(cells.jobOf('m3')?.id).toBe(3);
+  });
+
+  it('is forgotten with the kernel', () => {
+    status('busy', 'm1');
+    tell(PAUSED);
+    cells.forget();
+    expect(cells.running).toEqual([]);
+    expect(cells.jobs).toEqual([]);
+    expect(cells.loaded).toBe('unknown');
+  });
+});
+
+describe('what the buttons act on', () => {
+  it('is nothing at first', () => {
+    expect(cells.target(null)).toEqual({ pause: false, resume: null, cancel: null });
+  });
+
+  it('is the running cell', () => {
+    status('busy', 'm1');
+    expect(cells.target('c9')).toEqual({ pause: true, resume: null, cancel: 'running' });
+  });
+
+  it('is the paused cell if nothing runs', () => {
+    tell(PAUSED);
+    const { pause, resume, cancel } = cells.target('c9');
+    expect([pause, resume?.id, cancel]).toEqual([false, 3, resume]);
+  });
+
+  it('is the running cell before a paused one that is not active', () => {
+    tell(PAUSED);
+    status('busy', 'm4');
+    expect(cells.target('c9')).toEqual({ pause: true, resume: null, cancel: 'running' });
+    expect(cells.target('c3').resume?.id).toBe(3);
+  });
+
+  it('is the active one of several paused cells, else the latest', () => {
+    tell(PAUSED);
+    tell({ ...PAUSED, id: 4, msg_id: 'm4', cell_id: 'c4' });
+    expect(cells.target('c3').resume?.id).toBe(3);
+    expect(cells.target('c9').resume?.id).toBe(4);
+  });
+});
+
+describe('requests', () => {
+  it('find out that lpf is not there', async () => {
+    kernel.answers = {};
+    await cells.refresh();
+    expect(cells.loaded).toBe('no');
+    expect(await cells.pause()).toMatchObject({ ok: false });
+    expect(cells.isPausing).toBe(false);
+  });
+
+  it('say what a pause waits for until it comes', async () => {
+    status('busy', 'm3');
+    kernel.answers['lpf_pause_request'] = {
+      status: 'error',
+      evalue: 'not paused yet: …',
+      job: RUNNING
+    };
+    await cells.pause();
+    expect(cells.isPausing).toBe(true);
+    expect(cells.waitsFor).toBe('not paused yet: …');
+    tell(PAUSED);
+    expect(cells.isPausing).toBe(false);
+    expect(cells.waitsFor).toBe('');
+  });
+
+  it('carry the number of the job, and a limit only if there is one', async () => {
+    const job = asJob(PAUSED)!;
+    await cells.resume(job);
+    await cells.resume(job, 2);
+    expect(kernel.asked).toEqual([
+      ['lpf_resume_request', { job: 3 }],
+      ['lpf_resume_request', { job: 3, timeout: 2 }]
+    ]);
+  });
+
+  it('look for the running job before they cancel it', async () => {
+    kernel.answers['lpf_jobs_request'] = { status: 'ok', jobs: [RUNNING] };
+    kernel.answers['lpf_cancel_request'] = { status: 'ok', job: RUNNING };
+    expect(await cells.cancel('running')).toMatchObject({ ok: true });
+    expect(kernel.asked.at(-1)).toEqual(['lpf_cancel_request', { job: 3 }]);
+  });
+});
+
+describe('messages that make no sense', () => {
+  it.each([null, 7, 'paused', [], {}, { id: 'a' }, { id: 1, state: 'sleeping' }, { id: 1.5 }])(
+    'are dropped: %j',
+    content => {
+      tell(content);
+      expect(cells.jobs).toEqual([]);
+    }
+  );
+
+  it('lose their wrong fields', () => {
+    expect(asJob({ id: 1, state: 'paused', where: 9, elapsed: 'x', limit: NaN })).toMatchObject({
+      where: '',
+      elapsed: 0,
+      limit: null
+    });
+  });
+});

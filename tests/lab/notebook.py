@@ -1,0 +1,95 @@
+"""A page of JupyterLab or Notebook 7 as its user sees it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from lab.server import TOKEN, Server
+
+
+class Page:
+    """What a user does and sees. Waits are for something to be visible, never for a time."""
+
+    def __init__(self, page: Any, server: Server) -> None:
+        self.page = page
+        self.server = server
+
+    def open(self, name: str, *cells: str, where: str = "lab/tree") -> None:
+        """Open a new notebook with these cells and wait until its kernel has answered."""
+        self.server.new_notebook(name, *cells)
+        self.visit(f"{where}/{name}.ipynb{'?reset' if where.startswith('lab') else ''}")
+
+    def visit(self, path: str) -> None:
+        separator = "&" if "?" in path else "?"
+        self.page.goto(f"{self.server.url}/{path}{separator}token={TOKEN}")
+        self.wait_for_kernel()
+
+    def wait_for_kernel(self) -> None:
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        expect(self.button("pause")).not_to_have_attribute("title", re.compile("nothing is known"))
+
+    def cell(self, number: int) -> Any:
+        """Return the cell with this index, from 0."""
+        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell").nth(number)
+
+    def select(self, number: int) -> None:
+        """Make a cell the active one, in command mode."""
+        self.cell(number).locator(".jp-InputPrompt").click()
+
+    def run(self, number: int) -> None:
+        """Run a cell in place, without a wait for its end."""
+        self.select(number)
+        self.page.keyboard.press("Control+Enter")
+
+    def run_to_end(self, number: int) -> None:
+        self.run(number)
+        self.wait_for_prompt(number, r"\d+")
+
+    def wait_for_prompt(self, number: int, pattern: str) -> None:
+        """Wait until a cell's prompt says ``[pattern]:``."""
+        expect(self.cell(number).locator(".jp-InputPrompt").first).to_have_text(
+            re.compile(rf"\[{pattern}\]:")
+        )
+
+    def wait_for_output(self, number: int, pattern: str) -> None:
+        expect(self.cell(number).locator(".jp-Cell-outputWrapper")).to_have_text(
+            re.compile(pattern, re.DOTALL)
+        )
+
+    def button(self, name: str) -> Any:
+        """Return a button of the notebook's toolbar, ``pause`` or ``cancel``."""
+        return self.page.locator(
+            f'.jp-NotebookPanel:not(.lm-mod-hidden) [data-jp-item-name="lpf-{name}"] jp-button'
+        )
+
+    def press(self, name: str) -> None:
+        """Press a button of the toolbar as soon as it can be pressed."""
+        self.wait_for_button(name, enabled=True)
+        self.button(name).click()
+
+    def wait_for_button(
+        self, name: str, *, enabled: bool | None = None, title: str | None = None
+    ) -> None:
+        """Wait until a button of the toolbar is so; *title* is a pattern for its beginning."""
+        if enabled is not None:
+            state = "false" if enabled else "true"
+            expect(self.button(name)).to_have_attribute("aria-disabled", state)
+        if title is not None:
+            expect(self.button(name)).to_have_attribute("title", re.compile(f"^{title}"))
+
+    @property
+    def complaints(self) -> list[str]:
+        """Uncaught exceptions that our code has to do with."""
+        return [stack for stack in self.page.complaints if "jupyterlab-lpf" in stack]
+
+    def picture(self, path: Any) -> None:
+        self.page.screenshot(path=str(path))
+
+
+def expect(locator: Any) -> Any:
+    """Playwright's assertion that waits."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=20_000)
+    return expect(locator)

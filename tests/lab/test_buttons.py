@@ -1,0 +1,70 @@
+"""The buttons of the toolbar, in a browser, with a real kernel and cells that run away."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.notebook import Page
+
+pytestmark = pytest.mark.slow
+
+RUNAWAY = "n = 0\nwhile True:\n    n += 1"
+LONG = "n = 0\nwhile not done:\n    n += 1\nprint('ended by itself')"
+
+
+@pytest.mark.parametrize("where", ["lab/tree", "notebooks"])
+def test_a_runaway_cell_is_paused_resumed_and_cancelled(lab: Page, where: str) -> None:
+    lab.open("runaway", "%load_ext lpf", RUNAWAY, "n > 0", where=where)
+    lab.run_to_end(0)
+    lab.wait_for_button("pause", enabled=False)
+    lab.wait_for_button("cancel", enabled=False)
+
+    lab.run(1)
+    lab.wait_for_button("pause", title="Pause the running cell")
+    lab.press("pause")
+    lab.wait_for_button("pause", title=r"Resume .* at line \d")
+    lab.run_to_end(2)
+    lab.wait_for_output(2, "True")
+    lab.wait_for_prompt(1, r"\*")
+
+    lab.press("pause")
+    lab.wait_for_button("pause", title="Pause the running cell")
+    lab.press("pause")
+    lab.wait_for_button("pause", title=r"Resume .* at line \d")
+
+    lab.press("cancel")
+    lab.wait_for_output(1, "CellCancelled")
+    lab.wait_for_prompt(1, "2")
+    lab.wait_for_button("cancel", enabled=False)
+    assert not lab.complaints
+
+
+def test_output_of_a_resumed_cell_appears_below_it(lab: Page) -> None:
+    lab.open("output", "%load_ext lpf\ndone = False", LONG, "done = True")
+    lab.run_to_end(0)
+    lab.run(1)
+    lab.press("pause")
+    lab.wait_for_button("pause", title="Resume")
+    lab.run_to_end(2)
+    lab.press("pause")
+    lab.wait_for_output(1, "ended by itself")
+    lab.wait_for_prompt(1, "2")
+
+
+def test_a_running_cell_is_cancelled_without_a_pause(lab: Page) -> None:
+    lab.open("cancel", "%load_ext lpf", RUNAWAY)
+    lab.run_to_end(0)
+    lab.run(1)
+    lab.press("cancel")
+    lab.wait_for_output(1, "CellCancelled")
+
+
+def test_a_kernel_without_lpf_is_offered_it(lab: Page) -> None:
+    lab.open("offer", RUNAWAY)
+    lab.wait_for_button("cancel", enabled=False)
+    lab.press("pause")
+    lab.page.get_by_role("button", name="Load", exact=True).click()
+    lab.wait_for_button("pause", enabled=False)
+    lab.run(0)
+    lab.press("pause")
+    lab.wait_for_button("pause", title="Resume")
