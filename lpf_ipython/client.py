@@ -69,6 +69,10 @@ class Cells:
         """
         return dict(self._ask("cancel", job=job, grace=grace)["job"])
 
+    def withdraw(self, msg_id: str) -> None:
+        """Take an execute_request that has not begun out of the queue: it is aborted."""
+        self._ask("withdraw", msg_id=msg_id)
+
     def inspect(self, job: int | None = None, *, frame: int | None = None) -> dict[str, Any]:
         """Return a cell's stack and variables, see `inspect.JobData`; of one frame, all."""
         return dict(self._ask("inspect", job=job, frame=frame)["inspect"])

@@ -104,6 +104,13 @@ class Control:
         self.jobs.cancel(job, messages.number(content, "grace"))
         return messages.ok(job)
 
+    async def _withdraw(self, content: dict[str, Any]) -> dict[str, Any]:
+        msg_id = content.get("msg_id")
+        if not isinstance(msg_id, str):
+            raise ValueError(f"msg_id is the id of an execute_request, not {msg_id!r}")
+        self.runner.withdraw(msg_id)
+        return messages.ok()
+
     async def _inspect(self, content: dict[str, Any]) -> dict[str, Any]:
         job = self._job(content, self.jobs.current or self.jobs.running)
         frame = content.get("frame")

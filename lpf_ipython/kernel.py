@@ -62,9 +62,17 @@ class Request:
     # Whether requests that come out of the kernel's queue were in it when the cell was parked.
     collecting: bool = False
     ended: asyncio.Future[bool] = field(init=False)
+    # Done when it is taken out of the queue.
+    withdrawn: asyncio.Future[None] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.ended = self.left.get_loop().create_future()
+        loop = self.left.get_loop()
+        self.ended, self.withdrawn = loop.create_future(), loop.create_future()
+
+    @property
+    def msg_id(self) -> str:
+        """The id of its message."""
+        return str(self.parent["header"].get("msg_id"))
 
 
 class KernelRunner:
@@ -81,6 +89,9 @@ class KernelRunner:
         self._swap = Swap(items(self.shell, list(private.streams()), kernel))
         self._turn = Turn()
         self._requests: dict[int, Request] = {}
+        # Those that have come and not begun, and ids of others that are to be dropped when they come.
+        self._waiting: dict[str, Request] = {}
+        self._withdrawn: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiters: list[Future[Job]] = []
         self._changed: list[tuple[contextvars.ContextVar[Any], Any]] = []
@@ -150,21 +161,36 @@ class KernelRunner:
             self.kernel.log.error("lpf: a cell's task failed", exc_info=problem)
 
     async def _serve(self, request: Request, blockers: list[Request]) -> None:
-        if request.late and not await self._wait_for(blockers):
+        self._waiting[request.msg_id] = request
+        try:
+            aborted = request.late and not await self._wait_for(request, blockers)
+        finally:
+            del self._waiting[request.msg_id]
+        if aborted:
             self._abort(request)
             return
         await self._turn.take()
         try:
-            await self._run(request)
+            if request.msg_id in self._withdrawn:
+                self._drop(request)
+            else:
+                await self._run(request)
         finally:
             self._leave(request)
 
-    async def _wait_for(self, blockers: list[Request]) -> bool:
+    async def _wait_for(self, request: Request, blockers: list[Request]) -> bool:
         """Wait until the cells before have ended; whether all of them succeeded."""
         for blocker in blockers:
-            if not await asyncio.shield(blocker.ended):
+            both = (blocker.ended, request.withdrawn)
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if request.withdrawn.done() or not blocker.ended.result():
                 return False
         return True
+
+    def _drop(self, request: Request) -> None:
+        self._withdrawn.discard(request.msg_id)
+        self._abort(request)
+        request.ended.set_result(True)
 
     def _abort(self, request: Request) -> None:
         private.publish_status(self.kernel, "busy", request.parent)
@@ -406,6 +432,19 @@ class KernelRunner:
         request = self._paused_request(job)
         job.pending = "cancel"
         self.loop.call_soon_threadsafe(self._spawn, self._resume(request, None, order))
+
+    def withdraw(self, msg_id: str) -> None:
+        """Take a request that has not begun out of the queue: it is answered as aborted."""
+        if any(job.msg_id == msg_id for job in self.jobs):
+            raise JobError("this cell does not wait, it has begun")
+        self._withdrawn.add(msg_id)
+        self.loop.call_soon_threadsafe(self._withdraw_waiting, msg_id)
+
+    def _withdraw_waiting(self, msg_id: str) -> None:
+        request = self._waiting.get(msg_id)
+        if request is not None and not request.withdrawn.done():
+            self._withdrawn.discard(msg_id)
+            request.withdrawn.set_result(None)
 
     def parent_of(self, cell: Cell) -> Any:
         """Return the message that *cell* came with, None when it is over."""

@@ -7,11 +7,13 @@ Requests go over the control channel, so that they are heard while a cell runs:
     lpf_cancel_request   {"job": 1, "grace": 0.5}      end a paused or running cell
     lpf_inspect_request  {"job": 1, "frame": 0}        its stack and variables, as of `inspect`
     lpf_jobs_request     {}                            all jobs
+    lpf_withdraw_request {"msg_id": "…"}               take a cell that waits out of the queue
 
 "job" may be left out: then it is the one that was paused last, or else, for a cancel, the running
 one; "timeout", "grace" and "frame" may be left out too. Each is answered by ``…_reply``:
 
-    {"status": "ok", "job": JOB}                       for a jobs reply "jobs": [JOB, …] instead
+    {"status": "ok", "job": JOB}                       for a jobs reply "jobs": [JOB, …] instead,
+                                                       for a withdraw reply nothing
     {"status": "error", "ename": …, "evalue": …}       and "job", if it is known
 
 A pause reply comes when the cell is paused or when it is clear that it will not be soon; a resume
@@ -40,7 +42,8 @@ from .jobs import Job
 __all__ = ["REQUESTS", "STATE", "describe", "error", "number", "ok", "reply_type"]
 
 STATE = "lpf_state"
-REQUESTS = tuple(f"lpf_{verb}_request" for verb in ("pause", "resume", "cancel", "inspect", "jobs"))
+_VERBS = ("pause", "resume", "cancel", "inspect", "jobs", "withdraw")
+REQUESTS = tuple(f"lpf_{verb}_request" for verb in _VERBS)
 
 
 def reply_type(request: str) -> str:

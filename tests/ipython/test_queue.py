@@ -106,3 +106,36 @@ def test_a_request_made_while_a_resumed_cell_runs_comes_after_it(kernel: Kernel)
     kernel.run(f"event.set()\n%lpf resume {job}")
     assert cell.wait().reply["status"] == "ok"
     assert kernel.value("order") == "[2, 1]"
+
+
+def test_a_cell_behind_a_paused_one_is_taken_out_of_the_queue(kernel: Kernel) -> None:
+    first, behind, job = run_all(kernel)
+    kernel.control("lpf_withdraw_request", msg_id=behind[0].msg_id)
+    assert behind[0].wait().reply["status"] == "aborted"
+    kernel.run(f"stop = True\n%lpf resume {job}")
+    assert behind[1].wait().reply["status"] == "ok"
+    assert first.reply["status"] == "ok"
+    assert kernel.value("order") == "[1, 3]"
+
+
+def test_a_cell_behind_a_running_one_is_taken_out_of_the_queue(kernel: Kernel) -> None:
+    kernel.run("import threading\nfree, order = threading.Event(), []")
+    first = kernel.start("print('go')\nwhile not free.wait(0.01):\n    pass\norder.append(1)")
+    behind = [kernel.start(f"order.append({number})") for number in (2, 3)]
+    first.prints("go")
+    reply = kernel.control("lpf_withdraw_request", msg_id=behind[0].msg_id)
+    assert reply == {"status": "ok"}
+    job = kernel.pause()["id"]
+    kernel.run(f"free.set()\n%lpf resume {job}")
+    assert [cell.wait().reply["status"] for cell in behind] == ["aborted", "ok"]
+    assert behind[0].of_type("status")[-1]["execution_state"] == "idle"
+    assert kernel.value("order") == "[1, 3]"
+
+
+def test_a_cell_that_has_begun_is_in_no_queue(kernel: Kernel) -> None:
+    first, _, job = run_all(kernel)
+    reply = kernel.control("lpf_withdraw_request", msg_id=first.msg_id)
+    assert (reply["status"], reply["ename"]) == ("error", "JobError")
+    assert kernel.control("lpf_withdraw_request")["ename"] == "ValueError"
+    kernel.control("lpf_cancel_request", job=job)
+    assert first.wait().reply["ename"] == "CellCancelled"
