@@ -311,6 +311,9 @@ class Driver:
             while not step.done:
                 yield from self._obey(step)
             self.in_step = False
+            if step.state == "abandoned" and self.cell.ending is None:
+                # Without an order of ours: what was interrupted could not be unwound.
+                self.cell.ending = cancelled(self.cell, True)
             self.cell.job.continuation = None
             try:
                 awaitable = step.result()

@@ -99,7 +99,7 @@ class Job:
         if self.ended:
             return []
         continuation = self.continuation
-        if continuation is not None and continuation.state == "paused":
+        if continuation is not None and continuation.state in ("paused", "abandoned"):
             return list(continuation.stack())
         if continuation is None or continuation.state == "ready":
             return _awaiting_frames(self.awaiting)

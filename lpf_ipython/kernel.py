@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import math
 import signal
 import sys
 import threading
@@ -36,7 +37,7 @@ import lpf
 from . import display, interrupt, memory, messages, private, sigint
 from .cell import FIRST, Abandoned, Cell, Driver, Order, cancelled
 from .config import LPF
-from .errors import JobError
+from .errors import CellEnded, JobError
 from .jobs import Job, Jobs
 from .shell import ShellHooks, cell_limit
 from .swap import Swap, items
@@ -44,6 +45,9 @@ from .turn import Turn
 
 __all__ = ["KernelRunner"]
 
+# Seconds.
+_SECOND_PRESS = 5
+_NO_PROMPT = "In a console without a prompt now, Ctrl-C twice ends it."
 _ANNOUNCED = frozenset({"timeout", "memory", "signal", "pause"})
 
 
@@ -59,6 +63,10 @@ class Request:
     cell: Cell | None = None
     # Whether there is a notice below the cell that says what it does.
     announced: bool = False
+    # Whether its client, a program or a console, has sent no other since.
+    awaited: bool = False
+    # When its user was asked whether the paused cell is to end; the clock of the event loop.
+    asked_at: float = -math.inf
     # Whether requests that come out of the kernel's queue were in it when the cell was parked.
     collecting: bool = False
     ended: asyncio.Future[bool] = field(init=False)
@@ -117,7 +125,7 @@ class KernelRunner:
         self._interrupts.stop()
         self.hooks.uninstall()
         if sigint.get() == self._interrupted_at_idle:
-            sigint.put(signal.SIG_IGN)
+            sigint.put(sigint.IGNORED)
         handlers = self.kernel.shell_handlers
         if handlers.get("execute_request") == self.execute_request:
             handlers["execute_request"] = self._original
@@ -131,6 +139,8 @@ class KernelRunner:
             await self._original(stream, ident, parent)  # A subshell's thread.
             return
         self._copy_back()
+        if self._requests:
+            self._goes_on(parent)
         request = Request(stream, ident, parent, self.loop.create_future())
         blockers = [other for other in self._requests.values() if other.collecting]
         request.late = bool(blockers) or not self._turn.free
@@ -142,7 +152,7 @@ class KernelRunner:
             await request.left
         if not request.ended.done():
             private.parentless(self.kernel)
-            self.loop.call_soon(self._set_idle_handler)
+        self.loop.call_soon(self._set_idle_handler)
         if not request.late:
             # Only after this handler's idle: the next cell's busy must not come before it.
             self.loop.call_soon(self._turn.give)
@@ -213,9 +223,10 @@ class KernelRunner:
         try:
             handler = self._original(request.stream, request.ident, request.parent)
             await Driver(cell).drive(handler)
-        except (Abandoned, lpf.Cancelled, KeyboardInterrupt):
+        except (Abandoned, lpf.Cancelled, KeyboardInterrupt) as error:
             cell.abandon()
-            self._answer_for(request, cell)
+            cell.ending = cell.ending or cancelled(cell, isinstance(error, Abandoned))
+            self._answer_for(request, cell, cell.ending)
         except Exception:
             self.kernel.log.error("Exception in message handler:", exc_info=True)
         finally:
@@ -234,6 +245,7 @@ class KernelRunner:
         )
         cell = request.cell = Cell(job, self.config, self._swap)
         cell.answerable = bool(content.get("allow_stdin", False))
+        request.awaited = "cellId" not in metadata
         cell.parked = functools.partial(self._parked, request)
         cell.set_limit(cell_limit(code, metadata, self.config.default_limit))
         self._requests[job.id] = request
@@ -255,8 +267,7 @@ class KernelRunner:
             cell.swap.settle(cell.outside)
             self._restore_parent(cell)
         if request.left.done():
-            for stream in (sys.stdout, sys.stderr):
-                stream.flush()
+            _flush()
             private.publish_status(self.kernel, "idle", request.parent)
             self.loop.call_soon(self._set_idle_handler)
         self._answer_waiters(cell.job)
@@ -297,6 +308,7 @@ class KernelRunner:
         if job.execution_count is not None:
             self.shell.execution_count = max(self.shell.execution_count, job.execution_count + 1)
         self.jobs.change(job, "paused", reason)
+        _flush()  # What it has printed comes before what is said of it.
         if reason in _ANNOUNCED or request.announced:
             self._announce(request, job)
         tell = functools.partial(self._tell_paused, request, messages.describe(job))
@@ -318,11 +330,13 @@ class KernelRunner:
         """Say under the cell what it does now; a later notice takes the place of the first."""
         kind = "update_display_data" if request.announced else "display_data"
         request.announced = True
-        content = {
+        content: dict[str, Any] = {
             "data": display.notice(job)._repr_mimebundle_(),
             "metadata": {},
             "transient": {"display_id": f"lpf-{job.msg_id}"},
         }
+        if job.state == "paused" and request.awaited:
+            content["data"]["text/plain"] += f"\n    {_NO_PROMPT}"
         if job.reason == "memory":
             content["data"] = {"text/plain": self._memory_notice(job)}
         self._publish(kind, content, request)
@@ -374,29 +388,46 @@ class KernelRunner:
 
     # Interrupts while no cell runs. A program such as nbclient sends one cell after the other and
     # asks nobody: when a cell of its own takes too long, paused or not, it interrupts the kernel.
+    # A console has no prompt while it waits for a paused cell: its Ctrl-C asks, a second one ends it.
 
-    def _unanswerable(self) -> list[Request]:
-        """Return the requests of paused cells that nobody can be expected to resume."""
+    def _awaited(self) -> list[Request]:
+        """Return the requests of paused cells that their clients do nothing else than wait for."""
         return [
             request
             for request in self._requests.values()
-            if (cell := request.cell) is not None and cell.is_parked and not cell.answerable
+            if request.cell is not None and request.cell.is_parked and request.awaited
         ]
+
+    def _goes_on(self, parent: Any) -> None:
+        """A client that sends another cell does not just wait for the paused one."""
+        session = parent["header"].get("session")
+        for request in self._requests.values():
+            if request.parent["header"].get("session") == session:
+                request.awaited = False
 
     def _set_idle_handler(self) -> None:
         """At idle interrupts are ignored, as ipykernel has it, unless such a cell is paused."""
-        idle = (signal.SIG_IGN, self._interrupted_at_idle)
+        idle = (sigint.IGNORED, self._interrupted_at_idle)
         if self.current is None and sigint.get() in idle:
-            sigint.put(idle[bool(self._unanswerable())])
+            sigint.put(idle[bool(self._awaited())])
 
     def _interrupted_at_idle(self, number: int, frame: FrameType | None) -> None:
-        for request in self._unanswerable():
+        now = self.loop.time()
+        for request in self._awaited():
             assert request.cell is not None
             job = request.cell.job
-            if job.pending is None:
-                job.pending = "cancel"
-                order = Order("interrupt", FIRST)
-                self.loop.call_soon_threadsafe(self._spawn, self._resume(request, None, order))
+            if job.pending is not None:
+                continue
+            asked, request.asked_at = now - request.asked_at < _SECOND_PRESS, now
+            if request.cell.answerable and not asked:
+                text = (
+                    f"[{job.id}] is paused. Another interrupt within {_SECOND_PRESS} s ends it.\n"
+                )
+                self._publish("stream", {"name": "stderr", "text": text}, request)
+                continue
+            job.pending = "cancel"
+            order = Order("interrupt", FIRST)
+            self.loop.call_soon_threadsafe(self._spawn, self._resume(request, None, order))
 
     # What users ask for: any thread. Checked here, done on the main thread.
 
@@ -501,11 +532,10 @@ class KernelRunner:
             ident=private.topic(self.kernel, kind),
         )
 
-    def _answer_for(self, request: Request, cell: Cell) -> None:
+    def _answer_for(self, request: Request, cell: Cell, outcome: CellEnded) -> None:
         """Send the reply that ipykernel's handler, given up on, is not going to send."""
         shell, content = self.shell, request.parent["content"]
-        outcome = cell.ending or cancelled(cell, True)
-        cell.ending, cell.ended_by_us = outcome, True
+        cell.ended_by_us = True
         if cell.job.execution_count is not None:
             shell.execution_count = max(shell.execution_count, cell.job.execution_count + 1)
         shell.showtraceback((type(outcome), outcome, None))
@@ -518,8 +548,7 @@ class KernelRunner:
             "user_expressions": {},
             "payload": [],
         }
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        _flush()
         metadata = self.kernel.finish_metadata(
             request.parent, self.kernel.init_metadata(request.parent), reply
         )
@@ -557,3 +586,8 @@ class KernelRunner:
             continuation = request.cell.job.continuation if request.cell is not None else None
             if continuation is not None and continuation.state == "paused":
                 continuation.cancel(grace=self.config.grace)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import lpf
 
 from . import durations, private
-from .cell import Abandoned, Cell, Driver
+from .cell import Abandoned, Cell, Driver, cancelled
 from .limits import Limit, limit_of
 
 __all__ = ["ShellHooks", "cell_limit"]
@@ -90,11 +90,14 @@ class ShellHooks:
         return None if cell is None or cell.began else cell
 
     def _settled(self, cell: Cell, result: Any) -> Any:
-        if cell.ending is not None and isinstance(result.error_in_exec, lpf.Cancelled):
-            cell.ended_by_us = True
-            result.error_in_exec = cell.ending
-        elif _starved(result.error_in_exec):
-            result.error_in_exec = KeyboardInterrupt()
+        # The pending exception may also be raised in IPython's handler for the first one.
+        for name in ("error_in_exec", "error_before_exec"):
+            error = getattr(result, name)
+            outcome = _outcome(cell, error)
+            if outcome is not error:
+                cell.ended_by_us = outcome is cell.ending
+                result.error_before_exec = None
+                result.error_in_exec = outcome
         cell.result = result
         cell.over = True
         return result
@@ -102,6 +105,7 @@ class ShellHooks:
     def _given_up(self, cell: Cell) -> Any:
         """Return what IPython would have, had the cell come to its end."""
         cell.abandon()
+        cell.ending = cell.ending or cancelled(cell, True)
         count = cell.job.execution_count
         if count is not None:
             self.shell.execution_count = max(self.shell.execution_count, count + 1)
@@ -118,14 +122,24 @@ class ShellHooks:
             if self.quiet:
                 return None
             cell = self.runner.current
-            if cell is not None and cell.ending is not None and isinstance(value, lpf.Cancelled):
+            outcome = _outcome(cell, value)
+            if cell is not None and outcome is not None and outcome is cell.ending:
                 cell.unwound = True
-                exc_tuple = (type(cell.ending), cell.ending, None)
-            elif value is not None and _starved(value):
-                exc_tuple = (KeyboardInterrupt, KeyboardInterrupt(), value.__traceback__)
+                exc_tuple = (type(outcome), outcome, None)
+            elif value is not None and outcome is not None and outcome is not value:
+                exc_tuple = (type(outcome), outcome, value.__traceback__)
             return original(exc_tuple, *args, **kwargs)
 
         return showtraceback
+
+
+def _outcome(cell: Cell | None, error: BaseException | None) -> BaseException | None:
+    """Return what *error*, raised in *cell*, stands for: mostly itself."""
+    starved = _starved(error)
+    if starved or isinstance(error, lpf.Cancelled):
+        ending = cell.ending if cell is not None else None
+        return ending or (KeyboardInterrupt() if starved else error)
+    return error
 
 
 def _starved(error: BaseException | None) -> bool:

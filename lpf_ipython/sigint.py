@@ -13,12 +13,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-__all__ = ["Sigint", "get", "put"]
+__all__ = ["IGNORED", "Sigint", "get", "put"]
 
 # What `signal` wraps: without making enumerations of numbers it takes a tenth of the time, which
 # counts here, twice in every step of a cell.
 _plain: Any = importlib.import_module("_signal")
 _SIGINT = int(signal.SIGINT)
+IGNORED = _plain.SIG_IGN
 
 
 def get() -> Any:

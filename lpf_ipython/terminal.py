@@ -25,7 +25,7 @@ import lpf
 from . import display, interrupt, memory, private
 from .cell import Abandoned, Cell, Driver, Order, cancelled
 from .config import LPF
-from .errors import JobError
+from .errors import CellEnded, JobError
 from .jobs import Job, Jobs
 from .shell import ShellHooks, cell_limit
 from .swap import Swap, items
@@ -137,8 +137,8 @@ class TerminalRunner:
         except StopIteration as end:
             self._end(cell)
             return end.value
-        except (Abandoned, lpf.Cancelled):
-            self._give_up(cell)
+        except (Abandoned, lpf.Cancelled) as error:
+            self._give_up(cell, cell.ending or cancelled(cell, isinstance(error, Abandoned)))
         except BaseException:
             self._end(cell)
             raise
@@ -155,11 +155,11 @@ class TerminalRunner:
             cell.swap.settle(cell.outside)
             print(display.notice(cell.job))
 
-    def _give_up(self, cell: Cell) -> None:
+    def _give_up(self, cell: Cell, outcome: CellEnded) -> None:
         cell.abandon()
-        cell.ending, cell.ended_by_us = cell.ending or cancelled(cell, True), True
+        cell.ending, cell.ended_by_us = outcome, True
         self._count_up(cell)
-        self.shell.showtraceback((type(cell.ending), cell.ending, None))
+        self.shell.showtraceback((type(outcome), outcome, None))
         self._end(cell)
 
     def _count_up(self, cell: Cell) -> None:

@@ -153,11 +153,11 @@ class Kernel:
                 for line in lines
             )
 
-        _poll(is_there)
+        poll(is_there)
 
     def until_true(self, expression: str) -> None:
         """Wait until *expression* is true in the kernel, which is idle."""
-        _poll(lambda: self.value(expression) == "True")
+        poll(lambda: self.value(expression) == "True")
 
     def seen(self) -> str:
         """The last messages, for a failure's text."""
@@ -198,7 +198,8 @@ class Kernel:
         self.manager.shutdown_kernel(now=True)
 
 
-def _poll(is_so: Callable[[], bool]) -> None:
+def poll(is_so: Callable[[], bool]) -> None:
+    """Ask until it is so."""
     end = time.monotonic() + LIMIT
     while not is_so():
         assert time.monotonic() < end

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipython.kernels import Cell, Kernel
+from lpf_ipython.errors import details
 
 
 def interrupted(kernel: Kernel, code: str) -> Cell:
@@ -90,3 +91,49 @@ def test_escalation_can_be_switched_off(kernel: Kernel) -> None:
     kernel.run("%config LPF.escalate = True\n%config LPF.interrupt_grace = 1.0")
     assert cell.reply["status"] == "ok"
     assert "no" in cell.text
+
+
+def test_interrupts_of_code_that_holds_the_gil_are_interrupts(kernel: Kernel) -> None:
+    """An allocation of the encoder fails; whatever comes of that is an interrupt to the user."""
+    kernel.run("import json\ntree = []\nfor each in range(17): tree = [tree] * 3")
+    for _ in range(3):
+        cell = interrupted(kernel, "print('go', flush=True)\nwhile True: json.dumps(tree)")
+        assert cell.reply["ename"] == "KeyboardInterrupt"
+        assert [error["ename"] for error in cell.of_type("error")] == ["KeyboardInterrupt"]
+
+
+# Makes a step of the next cell one that was abandoned: native code that was interrupted, say.
+ABANDONS = """
+import lpf, types, lpf_ipython.cell as module
+class Step:
+    state, done, reason, starved = "abandoned", True, None, False
+    def __init__(self, function, timeout): pass
+    def resume(self, timeout=None): pass
+    def stack(self): return []
+    def result(self): raise lpf.Cancelled()
+def launch(function, timeout):
+    global steps
+    steps -= 1
+    if steps:
+        return lpf.launch(function, timeout=timeout)
+    module.lpf = lpf
+    return Step(function, timeout)
+steps = {}
+module.lpf = types.SimpleNamespace(**{{**vars(lpf), "launch": launch}})
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "code"), [(1, "1"), (2, "import asyncio\nawait asyncio.sleep(0)")]
+)
+def test_a_cell_that_was_abandoned_without_an_order_is_answered(
+    fresh: Kernel, step: int, code: str
+) -> None:
+    fresh.run(ABANDONS.format(step))
+    cell = fresh.run(code)
+    assert cell.reply["ename"] == "CellCancelled"
+    found = details(cell.reply["evalue"])
+    assert found is not None
+    assert found["abandoned"]
+    assert [error["ename"] for error in cell.of_type("error")] == ["CellCancelled"]
+    assert fresh.run("1 + 1").results == ["2"]
