@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import lpf
+from reach import left_in, left_when
 
 
 def spin() -> None:
@@ -37,7 +38,7 @@ def test_finally_blocks_and_context_managers_run_innermost_first() -> None:
             finally:
                 log.append("finally")
 
-    c = lpf.launch(f, timeout=0.005)
+    c = left_in(spin, f)
     assert c.cancel() == "cancelled"
     assert log == ["callback", "inner", "finally", "outer"]
 
@@ -52,7 +53,7 @@ def test_the_function_sees_cancelled_at_the_line_where_it_stood() -> None:
             seen.append(error)
             raise
 
-    c = lpf.launch(f, timeout=0.005)
+    c = left_in(spin, f)
     c.cancel()
     (error,) = seen
     assert c.exception() is error
@@ -71,7 +72,7 @@ def test_except_exception_lets_it_pass() -> None:
             except Exception:
                 pass
 
-    assert lpf.launch(f, timeout=0.005).cancel() == "cancelled"
+    assert left_in(spin, f).cancel() == "cancelled"
 
 
 def test_what_ends_with_a_value_in_spite_of_it_is_finished() -> None:
@@ -82,7 +83,7 @@ def test_what_ends_with_a_value_in_spite_of_it_is_finished() -> None:
             pass
         return "value"
 
-    c = lpf.launch(f, timeout=0.005)
+    c = left_in(spin, f)
     assert c.cancel() == "finished"
     assert c.result() == "value"
     assert c.exception() is None
@@ -95,7 +96,7 @@ def test_what_raises_something_else_in_spite_of_it_is_finished_with_that() -> No
         finally:
             raise ValueError("in finally")
 
-    c = lpf.launch(f, timeout=0.005)
+    c = left_in(spin, f)
     assert c.cancel() == "finished"
     error = c.exception()
     assert isinstance(error, ValueError)
@@ -134,9 +135,10 @@ def test_a_generator_inside_is_closed_as_it_would_be() -> None:
 
     def f() -> None:
         for _ in generator():
-            pass
+            rounds[0] += 1
 
-    assert lpf.launch(f, timeout=0.005).cancel() == "cancelled"
+    rounds = [0]
+    assert left_when(lambda: rounds[0] > 1, f).cancel() == "cancelled"
     assert log == ["closed"]
 
 
@@ -167,7 +169,7 @@ def test_finalizers_on_the_way_run_whole() -> None:
             spin()
         del thing
 
-    c = lpf.launch(f, 5, timeout=0.005)
+    c = left_in(spin, f, 5)
     assert c.cancel(grace=60) == "cancelled"
     assert log == [sum(range(20_000))] * 6  # The traceback keeps the others.
     del c
@@ -204,7 +206,7 @@ def test_a_pause_inside_a_finally_block_does_not_end_the_cancelling() -> None:
             finally:
                 log.append("inner")
 
-    assert lpf.launch(f, timeout=0.005).cancel() in ("cancelled", "finished")
+    assert left_in(spin, f).cancel() in ("cancelled", "finished")
     assert log == ["inner"]
 
 
@@ -220,7 +222,7 @@ def test_a_finally_block_may_take_its_time_within_half_of_the_grace() -> None:
                 pass
             log.append("done")
 
-    assert lpf.launch(f, timeout=0.005).cancel(grace=30) == "cancelled"
+    assert left_in(spin, f).cancel(grace=30) == "cancelled"
     assert log == ["done"]
 
 
@@ -231,7 +233,7 @@ def test_a_finally_block_that_never_ends_is_broken_off() -> None:
         finally:
             spin()
 
-    assert lpf.launch(f, timeout=0.005).cancel(grace=0.1) == "cancelled"
+    assert left_in(spin, f).cancel(grace=0.1) == "cancelled"
 
 
 SWALLOWERS = """
@@ -430,7 +432,7 @@ def test_cancelling_an_outer_one_unwinds_what_is_held_inside() -> None:
         finally:
             log.append(str(n))
 
-    c = lpf.launch(level, 5, timeout=0.02)
+    c = left_in(spin, level, 5)
     assert c.state == "paused"
     assert len(lpf.live()) == 6
     assert c.cancel() == "cancelled"
@@ -452,7 +454,7 @@ def test_a_paused_one_that_the_cancelled_one_owns_is_cancelled_too() -> None:
         assert mine.state == "paused"
         spin()
 
-    c = lpf.launch(outer, timeout=0.01)
+    c = left_in(spin, outer)
     assert c.cancel() == "cancelled"
     del c
     assert log == ["inner"]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import lpf
+from reach import left_in, left_when
 
 
 def spin() -> None:
@@ -95,7 +96,7 @@ def test_dropping_one_that_holds_others_cancels_them_too() -> None:
         finally:
             log.append(n)
 
-    c = lpf.launch(level, 3, timeout=0.01)
+    c = left_in(spin, level, 3)
     assert c.state == "paused"
     del c
     assert log == [0, 1, 2, 3]
@@ -180,7 +181,7 @@ def test_exceptions_in_finalizers_during_a_cancel_are_reported_and_the_cancel_go
         finally:
             Bad()
 
-    c = lpf.launch(g, timeout=0.005)
+    c = left_in(spin, g)
     assert c.cancel() == "cancelled"
     del c
     gc.collect()
@@ -260,6 +261,7 @@ def test_the_collector_runs_with_hundreds_paused() -> None:
 
 def test_a_collection_inside_is_not_left_in_the_middle() -> None:
     """The guard "gc": no collection could start while one stands still."""
+    begun: list[bool] = []
     seen: list[bool] = []
 
     class Slow:
@@ -267,6 +269,7 @@ def test_a_collection_inside_is_not_left_in_the_middle() -> None:
             self.me = self
 
         def __del__(self) -> None:
+            begun.append(True)
             total = 0
             for i in range(200_000):
                 total += i
@@ -279,7 +282,7 @@ def test_a_collection_inside_is_not_left_in_the_middle() -> None:
             pass
 
     over: list[int] = []
-    c = lpf.launch(f, timeout=0.0005)
+    c = left_when(lambda: begun, f)
     assert seen == [True]
     assert c.state == "paused"
     over.append(1)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import lpf
+from reach import left_in, left_when
 
 SOURCE = """
 import time
@@ -74,7 +75,7 @@ def test_the_list_shows_what_is_guarded() -> None:
 
 
 def test_unguarded_code_is_left_anywhere(module: Any) -> None:
-    c = lpf.launch(module.holds, 600, timeout=0.005)
+    c = left_when(lambda: module.log, module.holds, 600)
     assert c.state == "paused"
     assert module.log == ["in"]
     c.cancel()
@@ -86,7 +87,7 @@ def test_a_held_guard_is_not_left_before_it_is_done(module: Any) -> None:
         spin()
 
     with guard("guarded_for_a_test"):
-        c = lpf.launch(f, timeout=0.005)
+        c = left_when(lambda: module.log, f)
     assert (c.state, c.reason) == ("paused", "timeout")
     assert module.log == ["in", "out"]
     c.cancel()
@@ -103,14 +104,14 @@ def test_a_held_guard_holds_for_what_it_calls(module: Any) -> None:
         spin()
 
     with guard("guarded_for_a_test"):
-        c = lpf.launch(f, timeout=0.005)
+        c = left_when(lambda: module.log, f)
     assert module.log == ["in", "out"]
     c.cancel()
 
 
 def test_a_running_guard_lets_what_it_calls_be_left(module: Any) -> None:
     with guard("guarded_for_a_test", kind="running"):
-        c = lpf.launch(module.calls, spin, timeout=0.005)
+        c = left_when(lambda: module.log, module.calls, spin)
         assert c.state == "paused"
         assert module.log == ["in"]
         c.cancel()
@@ -123,7 +124,7 @@ def test_a_running_guard_is_not_left_in_its_own_code(module: Any) -> None:
         spin()
 
     with guard("guarded_for_a_test", kind="running"):
-        c = lpf.launch(f, timeout=0.005)
+        c = left_when(lambda: module.log, f)
     assert module.log == ["in", "out"]
     c.cancel()
 
@@ -134,12 +135,12 @@ def test_the_longest_name_decides(module: Any) -> None:
         spin()
 
     with guard("guarded_for_a_test", kind="running"), guard("guarded_for_a_test.inner"):
-        c = lpf.launch(f, timeout=0.005)
+        c = left_when(lambda: module.log, f)
     assert module.log == ["in", "out"]
     c.cancel()
     module.log.clear()
     with guard("guarded_for_a_test.inner.deeper"), guard("guarded_for_a"):
-        c = lpf.launch(f, timeout=0.005)
+        c = left_when(lambda: module.log, f)
     assert module.log == ["in"]
     c.cancel()
 
@@ -152,11 +153,11 @@ def test_a_guard_can_be_removed_and_changed_at_any_time(module: Any) -> None:
     for _ in range(3):
         module.log.clear()
         with guard("guarded_for_a_test"):
-            c = lpf.launch(f, timeout=0.005)
+            c = left_when(lambda: module.log, f)
             assert module.log == ["in", "out"]
             c.cancel()
         module.log.clear()
-        c = lpf.launch(f, timeout=0.005)
+        c = left_when(lambda: module.log, f)
         assert module.log == ["in"]
         c.cancel()
 
@@ -180,7 +181,7 @@ def test_a_frame_of_a_guard_in_an_inner_function_guards_the_outer_one(module: An
         lpf.launch(inner)
 
     with guard("guarded_for_a_test"):
-        c = lpf.launch(outer, timeout=0.005)
+        c = left_when(lambda: module.log, outer)
     assert module.log == ["in", "out"]
     c.cancel()
 
@@ -243,7 +244,7 @@ def test_an_import_is_not_left_in_the_middle(tmp_path: Path, monkeypatch: Any) -
         importlib.import_module("slow_module_of_a_test")
         spin()
 
-    c = lpf.launch(f, timeout=0.005)
+    c = left_when(lambda: "slow_module_of_a_test" in sys.modules, f)
     assert c.state == "paused"
     assert sys.modules["slow_module_of_a_test"].done
     c.cancel()
@@ -291,7 +292,7 @@ def test_notify_is_not_left_but_wait_is() -> None:
         with condition:
             condition.wait()
 
-    c = lpf.launch(waits, timeout=0.01)
+    c = left_in(threading.Condition.wait, waits)
     assert c.state == "paused"
     assert condition.acquire(blocking=False), "a function that waits does not hold the lock"
     condition.release()
@@ -330,7 +331,7 @@ def test_notify_is_not_left_but_wait_is() -> None:
         slow.release()
         spin()
 
-    d = lpf.launch(notifies, timeout=0.005)
+    d = left_when(lambda: log, notifies)
     assert log == ["checked"]
     assert d.state == "paused"
     d.cancel()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import lpf
+from reach import left_in
 
 
 def spin() -> None:
@@ -176,7 +177,7 @@ def test_the_frames_of_a_chain_reach_from_the_innermost_function_outwards() -> N
     def outer() -> None:
         lpf.launch(inner)
 
-    c = lpf.launch(outer, timeout=0.01)
+    c = left_in(spin, outer)
     assert [frame.f_code.co_name for frame in c.stack()] == ["spin", "inner", "outer"]
     held = [frame.f_code.co_name for frame in inside[0].stack()]
     assert held[:2] == ["spin", "inner"]

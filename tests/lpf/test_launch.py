@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import lpf
+from reach import left_in, left_when
 
 
 def spin() -> None:
@@ -307,14 +308,19 @@ def test_throw_raises_at_the_point_where_it_stands() -> None:
 
 
 def test_throw_takes_a_class_or_an_instance_and_a_limit() -> None:
+    caught: list[bool] = []
+
     def f() -> None:
         try:
             spin()
         except LookupError:
+            caught.append(True)
             spin()
 
-    c = lpf.launch(f, timeout=0.005)
+    c = left_in(spin, f)
     c.throw(LookupError, timeout=0.005)
+    while not caught:
+        c.resume(timeout=0.005)
     assert (c.state, c.reason) == ("paused", "timeout")
     error = ArithmeticError()
     c.throw(error, timeout=60)
@@ -337,14 +343,17 @@ def test_throw_into_what_has_not_begun_ends_it_with_that() -> None:
 def test_throw_into_a_call_of_c_code_that_waits() -> None:
     """The sleep is left by its own signal check; the exception comes out of it."""
 
+    begun: list[bool] = []
+
     def f() -> str:
         try:
+            begun.append(True)
             time.sleep(600)
         except LookupError:
             return "out"
         return "slept"
 
-    c = lpf.launch(f, timeout=0.005)
+    c = left_when(lambda: begun, f)
     assert c.state == "paused"
     assert c.throw(LookupError).result() == "out"
 

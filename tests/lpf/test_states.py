@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import lpf
+from reach import left_when
 
 
 def pausing() -> str:
@@ -126,7 +127,7 @@ def test_one_that_is_held_in_a_paused_one_points_to_that() -> None:
     def outer() -> None:
         lpf.launch(inner)
 
-    c = lpf.launch(outer, timeout=0.01)
+    c = left_when(lambda: inside, outer)
     (held,) = inside
     assert (c.state, held.state) == ("paused", "paused")
     for verb in (held.resume, held.cancel, lambda: held.throw(KeyError)):
