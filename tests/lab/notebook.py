@@ -78,6 +78,36 @@ class Page:
         if title is not None:
             expect(self.button(name)).to_have_attribute("title", re.compile(f"^{title}"))
 
+    def bar(self, number: int) -> Any:
+        """Return the bar in a cell."""
+        return self.cell(number).locator(".lpf-bar")
+
+    def bar_button(self, number: int, name: str) -> Any:
+        return self.bar(number).get_by_role("button", name=name, exact=True)
+
+    def wait_for_bar(self, number: int, pattern: str) -> None:
+        """Wait until there is a bar in a cell whose sentence is like *pattern*."""
+        expect(self.bar(number).locator(".lpf-bar-text")).to_have_text(re.compile(pattern))
+
+    def wait_for_mark(self, number: int, pattern: str) -> None:
+        """Wait until the word at a cell's prompt is like *pattern*."""
+        prompt = self.cell(number).locator(".jp-InputPrompt").first
+        expect(prompt).to_have_attribute("data-lpf", re.compile(f"^{pattern}$"))
+
+    def wait_for_notification(self, text: str) -> None:
+        expect(self.page.locator(".Toastify__toast").get_by_text(text)).to_be_visible()
+
+    def keys(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def insert_and_run(self, source: str) -> None:
+        """Put a new cell below the second one and run it; those below are one further down."""
+        self.select(1)
+        self.keys("b", "Enter")
+        self.page.keyboard.insert_text(source)
+        self.keys("Control+Enter")
+
     @property
     def complaints(self) -> list[str]:
         """Uncaught exceptions that our code has to do with."""

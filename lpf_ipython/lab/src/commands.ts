@@ -1,17 +1,19 @@
 /** The commands, and what they act on: the kernel of the notebook that is in front. */
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
+import { Dialog, type ICommandPalette, Notification, showDialog } from '@jupyterlab/apputils';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
+import * as actions from './actions';
 import { cellsOf } from './connection';
 import { cancelIcon, pauseIcon, resumeIcon, waitIcon } from './icons';
 import type { Cells, Target } from './model';
-import type { Reply } from './protocol';
+import type { Job } from './protocol';
 
 export const CommandIDs = {
   pauseOrResume: 'lpf:pause-or-resume',
   pause: 'lpf:pause',
   resume: 'lpf:resume',
+  resumeFor: 'lpf:resume-for',
   cancel: 'lpf:cancel',
   load: 'lpf:load'
 } as const;
@@ -53,7 +55,13 @@ export function addCommands(app: JupyterFrontEnd, front: Front): void {
     isEnabled: () =>
       front.canLoad || resumes() || (front.target.pause && front.cells?.loaded === 'yes'),
     isToggled: () => front.cells?.isPausing ?? false,
-    execute: () => (resumes() ? resume(front) : front.target.pause ? pause(front) : load(front)),
+    execute: () => {
+      const { cells, target } = front;
+      if (cells === null || (target.resume === null && !target.pause)) {
+        return load(front);
+      }
+      return target.resume ? actions.resume(cells, target.resume) : actions.pause(cells);
+    },
     describedBy: NO_ARGUMENTS
   });
   commands.addCommand(CommandIDs.pause, {
@@ -61,7 +69,7 @@ export function addCommands(app: JupyterFrontEnd, front: Front): void {
     caption: 'Pause the cell that runs; the kernel is free meanwhile',
     icon: pauseIcon,
     isEnabled: () => front.cells?.loaded === 'yes' && front.cells.running.length > 0,
-    execute: () => pause(front),
+    execute: () => front.cells && actions.pause(front.cells),
     describedBy: NO_ARGUMENTS
   });
   commands.addCommand(CommandIDs.resume, {
@@ -69,7 +77,14 @@ export function addCommands(app: JupyterFrontEnd, front: Front): void {
     caption: 'Let the paused cell go on where it stands',
     icon: resumeIcon,
     isEnabled: resumes,
-    execute: () => resume(front),
+    execute: () => withJob(front, actions.resume),
+    describedBy: NO_ARGUMENTS
+  });
+  commands.addCommand(CommandIDs.resumeFor, {
+    label: 'Resume Paused Cell For…',
+    caption: 'Let the paused cell go on for some time, then pause it again',
+    isEnabled: resumes,
+    execute: () => withJob(front, actions.resumeFor),
     describedBy: NO_ARGUMENTS
   });
   commands.addCommand(CommandIDs.cancel, {
@@ -77,7 +92,10 @@ export function addCommands(app: JupyterFrontEnd, front: Front): void {
     caption: () => captionOfCancel(front),
     icon: cancelIcon,
     isEnabled: () => front.target.cancel !== null && front.cells?.loaded === 'yes',
-    execute: () => cancel(front),
+    execute: () => {
+      const { cells, target } = front;
+      return cells && target.cancel && actions.cancel(cells, target.cancel);
+    },
     describedBy: NO_ARGUMENTS
   });
   commands.addCommand(CommandIDs.load, {
@@ -87,6 +105,20 @@ export function addCommands(app: JupyterFrontEnd, front: Front): void {
     execute: () => front.cells?.load(),
     describedBy: NO_ARGUMENTS
   });
+}
+
+export function addToPalette(palette: ICommandPalette): void {
+  for (const command of Object.values(CommandIDs)) {
+    palette.addItem({ command, category: 'Notebook Cell Execution' });
+  }
+}
+
+function withJob(
+  front: Front,
+  act: (cells: Cells, job: Job) => Promise<void>
+): Promise<void> | undefined {
+  const { cells, target } = front;
+  return cells && target.resume ? act(cells, target.resume) : undefined;
 }
 
 const NO_ARGUMENTS = { args: { type: 'object', properties: {} } } as const;
@@ -116,28 +148,6 @@ function captionOfCancel(front: Front): string {
   return `Cancel the ${cancel.state} cell at ${cancel.where || 'its beginning'}: its cleanup runs`;
 }
 
-async function pause(front: Front): Promise<void> {
-  const { cells } = front;
-  const reply = await cells?.pause();
-  if (!cells?.isPausing) {
-    complain(reply);
-  }
-}
-
-async function resume(front: Front): Promise<void> {
-  const { cells, target } = front;
-  if (target.resume !== null) {
-    complain(await cells?.resume(target.resume));
-  }
-}
-
-async function cancel(front: Front): Promise<void> {
-  const { cells, target } = front;
-  if (target.cancel !== null) {
-    complain(await cells?.cancel(target.cancel));
-  }
-}
-
 /** Offers to load lpf. */
 async function load(front: Front): Promise<void> {
   const { cells, canLoad } = front;
@@ -154,11 +164,5 @@ async function load(front: Front): Promise<void> {
     if (cells?.loaded === 'no') {
       Notification.warning('lpf could not be loaded: is lpf-ipython installed for this kernel?');
     }
-  }
-}
-
-export function complain(reply: Reply | undefined): void {
-  if (reply && !reply.ok) {
-    Notification.warning(reply.reason, { autoClose: 5000 });
   }
 }

@@ -97,6 +97,11 @@ export class Cells {
     return this.jobs.find(job => job.msgId === msgId) ?? null;
   }
 
+  /** The job of a cell that has not ended, whoever sent it: also from before a page was loaded. */
+  openJobOf(cellId: string): Job | null {
+    return this.jobs.find(job => job.cellId === cellId && !hasEnded(job)) ?? null;
+  }
+
   /** When a request has begun to run, by our clock; null when it does not run. */
   runsSince(msgId: string): number | null {
     return this._running.get(msgId) ?? null;
@@ -104,8 +109,7 @@ export class Cells {
 
   /** What the buttons act on: the job of the active cell if it has one, else the obvious one. */
   target(activeCell: string | null): Target {
-    const own = this.jobs.filter(job => job.cellId !== null && job.cellId === activeCell);
-    const active = own.find(job => !hasEnded(job)) ?? null;
+    const active = activeCell === null ? null : this.openJobOf(activeCell);
     const busy = this._running.size > 0;
     const latest = this.paused.at(-1) ?? null;
     const resume = active?.state === 'paused' ? active : busy ? null : latest;
@@ -118,6 +122,7 @@ export class Cells {
 
   /** Asks the kernel for all of its jobs. */
   async refresh(): Promise<void> {
+    const before = this._published;
     const answer = await this.channel.ask('lpf_jobs_request', {});
     if (this._disposed) {
       return;
@@ -125,10 +130,14 @@ export class Cells {
     const reply = answer === null ? null : asReply(answer);
     this._loaded = reply === null ? 'no' : 'yes';
     if (reply?.ok) {
-      this._jobs.clear();
-      for (const job of asJobs(reply.content['jobs'])) {
-        this.note(job);
+      const jobs = asJobs(reply.content['jobs']);
+      const known = new Set(jobs.map(job => job.id));
+      for (const id of this._jobs.keys()) {
+        if (!known.has(id)) {
+          this._jobs.delete(id);
+        }
       }
+      this.noteUnlessNewer(before, ...jobs);
     }
     this.emit();
   }
@@ -139,6 +148,8 @@ export class Cells {
       this.noteState(message);
     } else if (message.type === 'status' && message.parentType === 'execute_request') {
       this.noteStatus(message);
+    } else if (message.type === 'status' && message.parentId === '') {
+      this.noteFree(message);
     } else if (message.type === 'execute_input' && mentionsUs(message.content)) {
       this._asksAfter.add(message.parentId);
     }
@@ -149,6 +160,7 @@ export class Cells {
     this._jobs.clear();
     this._running.clear();
     this._heard.clear();
+    this._publishedAt.clear();
     this._loaded = 'unknown';
     this.endPause();
     this.emit();
@@ -194,6 +206,11 @@ export class Cells {
     return this.request('lpf_cancel_request', { job: running.id });
   }
 
+  /** Takes a cell that waits out of the queue. */
+  async withdraw(msgId: string): Promise<Reply> {
+    return this.request('lpf_withdraw_request', { msg_id: msgId });
+  }
+
   dispose(): void {
     this._disposed = true;
     for (const timer of this._timers) {
@@ -204,6 +221,7 @@ export class Cells {
 
   /** Sends any of the requests. The job in its reply is taken note of. */
   async request(type: string, content: Fields): Promise<Reply> {
+    const before = this._published;
     const answer = await this.channel.ask(type, content);
     const reply: Reply =
       answer === null
@@ -211,7 +229,7 @@ export class Cells {
         : asReply(answer);
     const job = asJob(reply.content['job']);
     if (job !== null && !this._disposed) {
-      this.note(job);
+      this.noteUnlessNewer(before, job);
       this.emit();
     }
     return reply;
@@ -223,6 +241,8 @@ export class Cells {
       return;
     }
     this._loaded = 'yes';
+    this._published += 1;
+    this._publishedAt.set(job.id, this._published);
     this.note(job);
     if (job.state === 'running' && job.msgId !== null) {
       this.begin(job.msgId);
@@ -233,7 +253,7 @@ export class Cells {
   }
 
   private noteStatus(message: Published): void {
-    const state = isFields(message.content) ? message.content['execution_state'] : null;
+    const state = executionState(message);
     if (state === 'busy') {
       this.begin(message.parentId);
       this.later(() => this.settle(message.parentId));
@@ -246,6 +266,15 @@ export class Cells {
     this.emit();
   }
 
+  /** An idle without a parent: what was begun last is paused, or has to wait its turn. */
+  private noteFree(message: Published): void {
+    const latest = [...this._running.keys()].at(-1);
+    if (executionState(message) === 'idle' && latest !== undefined) {
+      this.end(latest);
+      this.emit();
+    }
+  }
+
   /** A cell's end is only published if it was touched; the others are asked for. */
   private isStale(msgId: string): boolean {
     return this.jobOf(msgId)?.state === 'running';
@@ -254,6 +283,18 @@ export class Cells {
   private settle(msgId: string): void {
     if (this._loaded === 'yes' && this._running.has(msgId) && this.jobOf(msgId) === null) {
       void this.refresh();
+    }
+  }
+
+  /**
+   * Replies come by another way than what is published, and may be overtaken by it: what was
+   * published after a request was sent is newer than what is in its reply.
+   */
+  private noteUnlessNewer(before: number, ...jobs: Job[]): void {
+    for (const job of jobs) {
+      if ((this._publishedAt.get(job.id) ?? 0) <= before) {
+        this.note(job);
+      }
     }
   }
 
@@ -300,6 +341,9 @@ export class Cells {
   private readonly _changed = new Signal<this, void>(this);
   private readonly _jobs = new Map<number, Job>();
   private readonly _heard = new Map<number, number>();
+  /** Counts the published states; of each job, the count at its latest. */
+  private _published = 0;
+  private readonly _publishedAt = new Map<number, number>();
   private readonly _running = new Map<string, number>();
   private readonly _asksAfter = new Set<string>();
   private readonly _timers = new Set<ReturnType<typeof setTimeout>>();
@@ -307,6 +351,10 @@ export class Cells {
   private _pausing = false;
   private _waitsFor = '';
   private _disposed = false;
+}
+
+function executionState(message: Published): unknown {
+  return isFields(message.content) ? message.content['execution_state'] : null;
 }
 
 /** Whether a cell may load or unload lpf. */

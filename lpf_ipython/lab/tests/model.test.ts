@@ -78,6 +78,17 @@ describe('what runs', () => {
     expect(cells.paused).toEqual([]);
   });
 
+  it('is not a cell that has to wait for a paused one', () => {
+    status('busy', 'm3');
+    status('idle', '', '');
+    tell(PAUSED);
+    status('busy', 'm4');
+    status('idle', '', '');
+    expect(cells.running).toEqual([]);
+    status('busy', 'm5');
+    expect(cells.running).toEqual(['m5']);
+  });
+
   it('asks for the job of a cell that goes on for a while', async () => {
     await cells.refresh();
     kernel.answers['lpf_jobs_request'] = { status: 'ok', jobs: [RUNNING] };
@@ -159,6 +170,24 @@ describe('requests', () => {
       ['lpf_resume_request', { job: 3 }],
       ['lpf_resume_request', { job: 3, timeout: 2 }]
     ]);
+  });
+
+  it('have replies that may be older than what was published meanwhile', async () => {
+    tell(PAUSED);
+    const { ask } = kernel;
+    kernel.ask = (type, content) => {
+      tell(RUNNING);
+      return ask.call(kernel, type, content);
+    };
+    kernel.answers['lpf_resume_request'] = {
+      status: 'ok',
+      job: { ...PAUSED, pending: 'resume' }
+    };
+    await cells.resume(asJob(PAUSED)!);
+    expect(cells.jobOf('m3')?.state).toBe('running');
+    kernel.answers['lpf_jobs_request'] = { status: 'ok', jobs: [PAUSED] };
+    await cells.refresh();
+    expect(cells.jobOf('m3')?.state).toBe('running');
   });
 
   it('look for the running job before they cancel it', async () => {

@@ -1,0 +1,219 @@
+/**
+ * What the cells of one notebook show about themselves: a word at the prompt, a bar in a cell that
+ * is paused or waits.
+ */
+import type { CodeCell } from '@jupyterlab/cells';
+import type { NotebookPanel } from '@jupyterlab/notebook';
+import type { PanelLayout } from '@lumino/widgets';
+
+import * as actions from './actions';
+import { Bar, type Button } from './bar';
+import { show, showRunning } from './durations';
+import type { Cells } from './model';
+import type { Job } from './protocol';
+
+/** What a cell is doing, as far as its user is to know. */
+export type Mark =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'running'; readonly since: number; readonly job: Job | null }
+  | { readonly kind: 'queued'; readonly msgId: string }
+  | { readonly kind: 'paused'; readonly job: Job }
+  | { readonly kind: 'ended'; readonly job: Job };
+
+type Future = CodeCell['outputArea']['future'];
+
+export interface Extras {
+  /** Opens the panel that shows the stack of a job. */
+  inspect?(job: Job): void;
+}
+
+export class Marks {
+  constructor(
+    private readonly panel: NotebookPanel,
+    private readonly extras: Extras
+  ) {
+    panel.disposed.connect(() => this.follow(null));
+  }
+
+  /** Shows the cells of another kernel. */
+  follow(cells: Cells | null): void {
+    this._cells?.changed.disconnect(this.renew, this);
+    this._cells = cells;
+    cells?.changed.connect(this.renew, this);
+    this.renew();
+  }
+
+  /** Marks all cells anew. */
+  renew(): void {
+    clearTimeout(this._timer);
+    if (this.panel.isDisposed) {
+      return;
+    }
+    let running = false;
+    for (const cell of this.panel.content.widgets) {
+      if (cell.model.type === 'code') {
+        const mark = this.markOf(cell as CodeCell);
+        this.draw(cell as CodeCell, mark);
+        running ||= mark.kind === 'running';
+      }
+    }
+    if (running) {
+      this._timer = setTimeout(() => this.renew(), 1000);
+    }
+  }
+
+  /** Marks all cells anew when what was begun just now, such as a run of several, is done. */
+  renewSoon(): void {
+    clearTimeout(this._timer);
+    this._timer = setTimeout(() => this.renew(), 20);
+  }
+
+  private markOf(cell: CodeCell): Mark {
+    const cells = this._cells;
+    if (cells === null) {
+      return { kind: 'none' };
+    }
+    const request = this.requestOf(cell);
+    const job = request === null ? cells.openJobOf(cell.model.id) : cells.jobOf(request.msgId);
+    if (job?.state === 'paused') {
+      return { kind: 'paused', job };
+    }
+    const msgId = request?.msgId ?? job?.msgId ?? '';
+    const since = cells.runsSince(msgId);
+    if (since !== null) {
+      return { kind: 'running', since, job };
+    }
+    if (request !== null && !request.isDone && cells.loaded === 'yes' && job === null) {
+      return { kind: 'queued', msgId };
+    }
+    const told = job?.state === 'cancelled' || job?.state === 'abandoned';
+    return told ? { kind: 'ended', job } : { kind: 'none' };
+  }
+
+  /** The request that a cell was sent with last in this window, null if there was none. */
+  private requestOf(cell: CodeCell): { msgId: string; isDone: boolean } | null {
+    const future = cell.outputArea.future as Future | null | undefined;
+    if (!future) {
+      return null;
+    }
+    if (!this._futures.has(future)) {
+      this._futures.set(future, false);
+      const done = (): void => {
+        this._futures.set(future, true);
+        this.renewSoon();
+      };
+      future.done.then(done, done);
+    }
+    return { msgId: future.msg.header.msg_id, isDone: this._futures.get(future) ?? false };
+  }
+
+  private draw(cell: CodeCell, mark: Mark): void {
+    cell.node.dataset['lpf'] = mark.kind;
+    const prompt = cell.inputArea?.promptNode;
+    if (prompt) {
+      prompt.dataset['lpf'] = promptOf(mark);
+    }
+    const buttons = this.buttonsOf(mark);
+    const bar = this._bars.get(cell);
+    if (buttons.length > 0) {
+      const [text, label] = sentenceOf(mark);
+      (bar ?? this.addBar(cell)).update_(text, label, buttons);
+    } else if (bar) {
+      bar.dispose();
+      this._bars.delete(cell);
+    }
+  }
+
+  private addBar(cell: CodeCell): Bar {
+    const bar = new Bar();
+    const layout = cell.layout as PanelLayout;
+    const input = layout.widgets.findIndex(widget => widget.hasClass('jp-Cell-inputWrapper'));
+    layout.insertWidget(input + 1, bar);
+    this._bars.set(cell, bar);
+    return bar;
+  }
+
+  private buttonsOf(mark: Mark): Button[] {
+    const cells = this._cells;
+    if (cells === null || (mark.kind !== 'paused' && mark.kind !== 'queued')) {
+      return [];
+    }
+    if (mark.kind === 'queued') {
+      const act = (): void => void actions.withdraw(cells, mark.msgId);
+      return [{ label: 'Take out', title: 'Take this cell out of the queue', act }];
+    }
+    const { job } = mark;
+    const { inspect } = this.extras;
+    return [
+      {
+        label: 'Resume',
+        title: 'Let it go on where it stands',
+        act: () => void actions.resume(cells, job)
+      },
+      {
+        label: 'Resume for…',
+        title: 'Let it go on for some time',
+        act: () => void actions.resumeFor(cells, job)
+      },
+      {
+        label: 'Cancel',
+        title: 'End it; its cleanup runs',
+        act: () => void actions.cancel(cells, job)
+      },
+      ...(inspect === undefined
+        ? []
+        : [{ label: 'Inspect', title: 'Look at its stack', act: () => inspect(job) }])
+    ];
+  }
+
+  /** Whether the reply has come. */
+  private readonly _futures = new WeakMap<Future, boolean>();
+  private readonly _bars = new Map<CodeCell, Bar>();
+  private _cells: Cells | null = null;
+  private _timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** What stands below the number of a prompt. */
+export function promptOf(mark: Mark): string {
+  switch (mark.kind) {
+    case 'none':
+      return '';
+    case 'running': {
+      const elapsed = (Date.now() - mark.since) / 1000;
+      return elapsed < 1 ? '' : showRunning(elapsed);
+    }
+    case 'queued':
+      return 'waits';
+    case 'paused':
+      return 'paused';
+    case 'ended':
+      return mark.job.state;
+  }
+}
+
+/** The sentence of a bar, and its label for a screen reader. */
+export function sentenceOf(mark: Mark): [string, string] {
+  if (mark.kind !== 'paused') {
+    return ['Waits for the cells before it', 'Cell that waits'];
+  }
+  const { job } = mark;
+  const where = job.where ? ` at ${job.where}` : '';
+  const times = `${show(job.elapsed)}, CPU ${show(job.cpuTime)}`;
+  const pending = job.pending === null ? '' : ` · about to ${job.pending}`;
+  return [`Paused${reasonOf(job)}${where} · ${times}${pending}`, `Cell paused${where}`];
+}
+
+function reasonOf(job: Job): string {
+  switch (job.reason) {
+    case 'timeout':
+      return job.limit === null ? ' after its time' : ` after its limit of ${show(job.limit)}`;
+    case 'memory':
+      return ' at the memory limit';
+    case 'signal':
+      return ' by a signal';
+    case 'pause':
+      return ' by itself';
+    default:
+      return '';
+  }
+}
