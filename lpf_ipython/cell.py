@@ -345,6 +345,7 @@ class Driver:
         try:
             try:
                 self._sigint.theirs()
+                lpf.watch_interrupts()
                 left = self.cell.remaining()
                 go(*args, timeout=None if left == math.inf else left)
             finally:

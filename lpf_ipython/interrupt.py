@@ -1,6 +1,6 @@
 """Interrupts that are not heard: noticed, waited for, raised again, turned into a cancel.
 
-An interrupt may be swallowed (``except:``), go to a handler of the cell's own, or wake nothing: a
+An interrupt may be swallowed (``except:``), ignored, go to a handler of the cell's own, or wake nothing: a
 cell that awaits has a handler of ipykernel's, which leaves a note in the event loop and does not
 wake that. Whatever the handler in Python does, the C-level handler writes the signal's number to
 the file descriptor of ``signal.set_wakeup_fd``; a thread that reads the other end of it sees every
@@ -27,6 +27,7 @@ from typing import Any, Protocol
 
 from .cell import Cell, Order
 from .config import LPF
+from .sigint import Ignoring
 
 __all__ = ["Watch"]
 
@@ -57,6 +58,7 @@ class Watch:
         self._pipe: tuple[int, int] | None = None
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._ignoring = Ignoring()
 
     def start(self) -> None:
         """Begin to watch."""
@@ -64,6 +66,7 @@ class Watch:
         os.set_blocking(read, False)
         os.set_blocking(write, False)
         self.arm()
+        self._ignoring.install()
         self._thread = threading.Thread(target=self._watch, name="lpf interrupts", daemon=True)
         self._thread.start()
 
@@ -86,6 +89,7 @@ class Watch:
         if self._pipe is None or self._thread is None:
             return
         read, write = self._pipe
+        self._ignoring.uninstall()
         self.disarm()
         self._stopping = True
         os.write(write, b"\0")

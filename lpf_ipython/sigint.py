@@ -1,19 +1,29 @@
-"""Who gets an interrupt that arrives in the driver of a cell, between two stretches of its code.
+"""Who gets an interrupt: in the driver of a cell, between two stretches of its code, and in cells
+that ignore it.
 
 While a cell runs, the handler for SIGINT is the cell's: mostly the one that raises
 KeyboardInterrupt, which in the driver would do harm anywhere. So the driver has its own while it
 works, and passes on what comes.
+
+A signal that is ignored by the operating system leaves no trace, so that an interrupt of a cell
+that ignores them could not be followed up (see `interrupt`). Therefore ``signal.signal`` gives a
+cell that says SIG_IGN a handler that does nothing, and calls it SIG_IGN. What is still different:
+programs that such a cell starts do not inherit that interrupts are ignored.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
+import os
 import signal
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-__all__ = ["IGNORED", "Sigint", "get", "put"]
+import lpf
+
+__all__ = ["IGNORED", "Ignoring", "Sigint", "get", "put"]
 
 # What `signal` wraps: without making enumerations of numbers it takes a tenth of the time, which
 # counts here, twice in every step of a cell.
@@ -58,3 +68,56 @@ class Sigint:
             self._arrived()
         elif callable(handler):
             handler(number, frame)
+
+
+class Ignoring:
+    """The functions of `signal` that cells are given, see above. Main thread."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._signal, self._getsignal = signal.signal, signal.getsignal
+        self._ours = (self._wrapped_signal(), self._wrapped_getsignal())
+
+    def install(self) -> None:
+        """Put them into the module."""
+        signal.signal, signal.getsignal = self._ours
+
+    def uninstall(self) -> None:
+        """Take them out, where they are still ours."""
+        for name, ours, theirs in zip(
+            ("signal", "getsignal"), self._ours, (self._signal, self._getsignal), strict=True
+        ):
+            if getattr(signal, name) is ours:
+                setattr(signal, name, theirs)
+
+    def _wrapped_signal(self) -> Any:
+        original = self._signal
+
+        @functools.wraps(original)
+        def wrapper(signalnum: Any, handler: Any) -> Any:
+            ignores = isinstance(handler, int) and handler == signal.SIG_IGN
+            if ignores and signalnum == _SIGINT and self._in_cell():
+                handler = _ignore
+            return _named(original(signalnum, handler))
+
+        return wrapper
+
+    def _wrapped_getsignal(self) -> Any:
+        original = self._getsignal
+
+        @functools.wraps(original)
+        def wrapper(signalnum: Any) -> Any:
+            return _named(original(signalnum))
+
+        return wrapper
+
+    def _in_cell(self) -> bool:
+        return lpf.current() is not None and os.getpid() == self._pid
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Stands for SIG_IGN."""
+
+
+def _named(handler: Any) -> Any:
+    return signal.SIG_IGN if handler is _ignore else handler

@@ -82,6 +82,10 @@ PyDoc_STRVAR(
     "wait for the GIL in vain, because C code on the main thread holds it inside a "
     "preemptible function, and has that code give way at its next safe point. It sleeps "
     "while no preemptible function runs.");
+PyDoc_STRVAR(watch_interrupts_doc,
+             "watch_interrupts()\n--\n\nWhile watch is on: see interrupts from now on, also after "
+             "somebody has just installed another handler for them. Else the watch would within "
+             "20 ms.");
 
 static PyMethodDef methods[] = {
     {"launch", (PyCFunction)(void (*)(void))lpf_launch_py, METH_FASTCALL | METH_KEYWORDS,
@@ -97,6 +101,7 @@ static PyMethodDef methods[] = {
     {"_guard_changed", lpf_guard_changed_py, METH_NOARGS, NULL},
     {"_iterators", lpf_iterators_set_py, METH_O, NULL},
     {"watch", lpf_watch_py, METH_O, watch_doc},
+    {"watch_interrupts", lpf_watch_interrupts_py, METH_NOARGS, watch_interrupts_doc},
     {"_shutdown", lpf_shutdown_py, METH_VARARGS, NULL},
     {"_set_errors", set_errors, METH_VARARGS, NULL},
     {"_core", core_module, METH_NOARGS, NULL},

@@ -259,6 +259,7 @@ bool lpf_starve_hit(void);
 /* ---- watch.c ------------------------------------------------------------------------------ */
 
 PyObject *lpf_watch_py(PyObject *, PyObject *);
+PyObject *lpf_watch_interrupts_py(PyObject *, PyObject *);
 void lpf_watch_let_go(struct lpf__thread *t); /* At a safe point: others may have the GIL. */
 bool lpf_watch_interrupted(void);             /* A SIGINT has come that no safe point has seen. */
 void lpf_watch_interrupt_seen(void);

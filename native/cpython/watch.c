@@ -8,7 +8,7 @@
  *
  * It also keeps a handler of its own in front of CPython's for SIGINT, so that an interrupt which no
  * safe point answers climbs the ladder too.  Whoever installs a handler with signal.signal takes that
- * place; the next look puts ours back in front of it.
+ * place; the next look puts ours back in front of it, or watch_interrupts() does at once.
  *
  * Invariants: the thread touches no object and no lock of CPython, only reads flags; it has every
  * signal blocked; it waits on a condition while no preemptible function runs.
@@ -180,6 +180,19 @@ PyObject *lpf_watch_py(PyObject *module, PyObject *on)
     pthread_mutex_unlock(&lock);
     if (status < 0) {
         return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyObject *lpf_watch_interrupts_py(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    if (pthread_mutex_trylock(&lock) == 0) { /* Else the thread is about to do the same. */
+        if (wanted && process == getpid()) {
+            stand_in_front();
+        }
+        pthread_mutex_unlock(&lock);
     }
     Py_RETURN_NONE;
 }

@@ -50,6 +50,7 @@ from ._native import (  # noqa: E402
     time_limit,
     uninterruptible,
     watch,
+    watch_interrupts,
 )
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ __all__ = [
     "uninterruptible",
     "unload_ipython_extension",
     "watch",
+    "watch_interrupts",
 ]
 
 _native._iterators(_iterator_types())

@@ -45,6 +45,8 @@ class Kernel:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
         self.messages: list[dict[str, Any]] = []
+        # Requests whose idle has come: not looked for among the messages, which may be many.
+        self.idles: set[str | None] = set()
         self.news = threading.Condition()
         self._replies: dict[str, dict[str, Any]] = {}
         self._listen()
@@ -70,6 +72,8 @@ class Kernel:
             message = session.deserialize(parts)
             with self.news:
                 self.messages.append(message)
+                if message["content"].get("execution_state") == "idle":
+                    self.idles.add(message["parent_header"].get("msg_id"))
                 self.news.notify_all()
 
     def start(self, code: str, **options: Any) -> Cell:
@@ -241,10 +245,7 @@ class Cell:
 
     @property
     def idle(self) -> bool:
-        return any(
-            m["msg_type"] == "status" and m["content"]["execution_state"] == "idle"
-            for m in self.messages
-        )
+        return self.msg_id in self.kernel.idles
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         return [m["content"] for m in self.messages if m["msg_type"] == kind]

@@ -95,8 +95,9 @@ def test_escalation_can_be_switched_off(kernel: Kernel) -> None:
 
 def test_interrupts_of_code_that_holds_the_gil_are_interrupts(kernel: Kernel) -> None:
     """An allocation of the encoder fails; whatever comes of that is an interrupt to the user."""
-    kernel.run("import json\ntree = []\nfor each in range(17): tree = [tree] * 3")
+    kernel.run("import json\ntree = []\nfor each in range(15): tree = [tree] * 3")
     for _ in range(3):
+        # The interrupt comes when the cell has hardly begun.
         cell = interrupted(kernel, "print('go', flush=True)\nwhile True: json.dumps(tree)")
         assert cell.reply["ename"] == "KeyboardInterrupt"
         assert [error["ename"] for error in cell.of_type("error")] == ["KeyboardInterrupt"]
@@ -137,3 +138,20 @@ def test_a_cell_that_was_abandoned_without_an_order_is_answered(
     assert found["abandoned"]
     assert [error["ename"] for error in cell.of_type("error")] == ["CellCancelled"]
     assert fresh.run("1 + 1").results == ["2"]
+
+
+def test_a_cell_that_ignores_interrupts_is_stopped(kernel: Kernel) -> None:
+    code = (
+        "import signal\nbefore = signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "now = signal.getsignal(signal.SIGINT)\nprint('go')\nwhile True:\n    x = 0"
+    )
+    assert interrupted(kernel, code).reply["ename"] == "KeyboardInterrupt"
+    assert kernel.value("before is signal.default_int_handler, now == signal.SIG_IGN") == (
+        "(True, True)"
+    )
+
+
+def test_the_functions_for_signals_are_given_back(fresh: Kernel) -> None:
+    fresh.run("import signal; ours = signal.signal, signal.getsignal\n%unload_ext lpf")
+    assert fresh.value("signal.signal in ours, signal.getsignal in ours") == "(False, False)"
+    assert fresh.value("signal.signal.__module__") == "'signal'"
