@@ -1,7 +1,4 @@
-"""What the tests of lpf.aio and lpf.Scheduler share: the world is as it was afterwards.
-
-Tests that take minutes run only when they are asked for: pytest -m matrix.
-"""
+"""What the tests of lpf.aio and lpf.Scheduler share: the world is as it was afterwards."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,16 +14,6 @@ import lpf
 from lpf import aio
 
 QUANTUM = 0.0005  # Seconds; short, so that many turns take little time.
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "matrix" in config.option.markexpr:
-        return
-    for test in items:
-        if HERE in test.path.parents and test.get_closest_marker("matrix"):
-            test.add_marker(pytest.mark.skip(reason="takes minutes: pytest -m matrix"))
 
 
 def _alive() -> list[lpf.Continuation[Any]]:
