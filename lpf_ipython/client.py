@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from .messages import reply_type
@@ -76,6 +77,18 @@ class Cells:
     def inspect(self, job: int | None = None, *, frame: int | None = None) -> dict[str, Any]:
         """Return a cell's stack and variables, see `inspect.JobData`; of one frame, all."""
         return dict(self._ask("inspect", job=job, frame=frame)["inspect"])
+
+    def evaluate(
+        self,
+        expression: str,
+        job: int | None = None,
+        *,
+        frame: int = 0,
+        path: Sequence[int] = (),
+    ) -> dict[str, Any]:
+        """Return an expression's value in a frame of a paused cell, see `evaluate.ValueData`."""
+        asked = {"expression": expression, "frame": frame, "path": list(path)}
+        return dict(self._ask("evaluate", job=job, **asked)["value"])
 
     def job_of(self, msg_id: str) -> dict[str, Any] | None:
         """Return the job of an execute_request, None while the kernel has not begun with it."""

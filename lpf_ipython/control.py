@@ -14,6 +14,7 @@ from typing import Any
 
 from . import messages, private
 from .errors import JobError
+from .evaluate import evaluate
 from .inspect import job_data
 from .jobs import Job, Jobs
 from .kernel import KernelRunner
@@ -114,14 +115,29 @@ class Control:
     async def _inspect(self, content: dict[str, Any]) -> dict[str, Any]:
         job = self._job(content, self.jobs.current or self.jobs.running)
         frame = content.get("frame")
-        look = asyncio.wrap_future(self._on_main(lambda: job_data(job, frame=frame)))
+        data = await self._look(lambda: job_data(job, frame=frame))
+        return messages.ok(job, inspect=data)
+
+    async def _evaluate(self, content: dict[str, Any]) -> dict[str, Any]:
+        job = self._job(content, self.jobs.current)
+        expression, path = content.get("expression"), content.get("path") or []
+        frame = content.get("frame") or 0
+        if not isinstance(expression, str):
+            raise ValueError(f"expression is text, not {type(expression).__name__}")
+        if not (isinstance(path, list) and all(type(index) is int for index in (*path, frame))):
+            raise ValueError("frame is a number, path a list of numbers")
+        data = await self._look(lambda: evaluate(job, expression, frame=frame, path=path))
+        return messages.ok(job, value=data)
+
+    async def _look(self, ask: Callable[[], Any]) -> Any:
+        """Return what *ask* finds, called on the main thread as soon as that is free."""
+        look = asyncio.wrap_future(self._on_main(ask))
         try:
-            data = await asyncio.wait_for(look, _INSPECT_LIMIT)
+            return await asyncio.wait_for(look, _INSPECT_LIMIT)
         except TimeoutError:
             raise JobError(
                 "the kernel is busy: its cells can be looked into when it is not"
             ) from None
-        return messages.ok(job, inspect=data)
 
     async def _jobs(self, content: dict[str, Any]) -> dict[str, Any]:
         return messages.ok(jobs=[messages.describe(job) for job in self.jobs])

@@ -6,6 +6,8 @@ Requests go over the control channel, so that they are heard while a cell runs:
     lpf_resume_request   {"job": 1, "timeout": 2.0}    let a paused cell go on, for so many seconds
     lpf_cancel_request   {"job": 1, "grace": 0.5}      end a paused or running cell
     lpf_inspect_request  {"job": 1, "frame": 0}        its stack and variables, as of `inspect`
+    lpf_evaluate_request {"job": 1, "frame": 0, "expression": "x", "path": [2]}
+                                                       a value in a frame, as of `evaluate`
     lpf_jobs_request     {}                            all jobs
     lpf_withdraw_request {"msg_id": "…"}               take a cell that waits out of the queue
 
@@ -13,7 +15,8 @@ Requests go over the control channel, so that they are heard while a cell runs:
 one; "timeout", "grace" and "frame" may be left out too. Each is answered by ``…_reply``:
 
     {"status": "ok", "job": JOB}                       for a jobs reply "jobs": [JOB, …] instead,
-                                                       for a withdraw reply nothing
+                                                       for a withdraw reply nothing,
+                                                       and "inspect" or "value" as asked for
     {"status": "error", "ename": …, "evalue": …}       and "job", if it is known
 
 A pause reply comes when the cell is paused or when it is clear that it will not be soon; a resume
@@ -42,7 +45,7 @@ from .jobs import Job
 __all__ = ["REQUESTS", "STATE", "describe", "error", "number", "ok", "reply_type"]
 
 STATE = "lpf_state"
-_VERBS = ("pause", "resume", "cancel", "inspect", "jobs", "withdraw")
+_VERBS = ("pause", "resume", "cancel", "inspect", "evaluate", "jobs", "withdraw")
 REQUESTS = tuple(f"lpf_{verb}_request" for verb in _VERBS)
 
 
