@@ -12,6 +12,9 @@ A cell is *parked* when it is paused and its state (see `swap`) was taken away, 
 run. It can be parked in a step, and between two: then what it awaits goes on, and the next step is
 held.
 
+A cell that *shares* the main thread comes back after each quantum. When the event loop has something
+to do, it is lent out: the state is taken away for a moment, and brought back before the cell goes on.
+
 `Cell` is the part that everybody talks to, `Driver` the loop above. A top-level await makes ipykernel
 run the cell in a task within the task of its request, each with a driver; they share the `Cell`.
 All of it runs on the main thread, except `Cell.order` and what only reads.
@@ -32,6 +35,7 @@ from typing import Any, Literal, Protocol
 
 import lpf
 
+from . import private
 from .config import LPF
 from .errors import CellCancelled, CellEnded, CellTimeout
 from .jobs import Job
@@ -131,6 +135,11 @@ class Cell:
         self.drivers: list[Driver] = []
         self.inner_wait: asyncio.Future[None] | None = None
         self.resumed: Gate | None = None
+        # While it is lent out: its state.
+        self.lent: State | None = None
+        self.quantum: Callable[[], float | None] = lambda: None
+        self.stand_in: Any = None  # Who gets interrupts then.
+        self.changed_hands: Callable[[Cell, bool], None] = lambda cell, lent: None
         self.gate: Callable[[], Gate] = lambda: asyncio.get_running_loop().create_future()
         self.parked: Callable[[Cell, str], None] = lambda cell, reason: None
         self._order: Order | None = None
@@ -160,6 +169,10 @@ class Cell:
         """Ask the running step to come back, if an order stands; whether one was running."""
         continuation = self.job.continuation
         return self._order is not None and continuation is not None and continuation.request_pause()
+
+    def has_company(self) -> bool:
+        """Whether the event loop has anything to do besides this cell."""
+        return private.has_work(asyncio.get_running_loop())
 
     @property
     def ordered(self) -> Order | None:
@@ -212,6 +225,7 @@ class Cell:
 
     def park(self, reason: str) -> None:
         """Take the cell's state away and let its runner go on with others."""
+        self.regain()
         self.mine = self.swap.leave(self.outside)
         self.resumed = self.gate()
         self.parked(self, reason)
@@ -225,6 +239,24 @@ class Cell:
         if self.resumed is not None and not self.resumed.done():
             self.resumed.set_result(None)
         self.nudge()
+
+    # Lending: main thread.
+
+    def lend(self) -> None:
+        """Take the cell's state away while the event loop does other things."""
+        if self.mine is None and self.lent is None:
+            self.lent = self.swap.lend(self.outside)
+            self.job.stand_aside()
+            self.changed_hands(self, True)
+
+    def regain(self) -> None:
+        """Bring the state back, as it was when it was lent."""
+        if self.lent is not None:
+            self.outside = self.swap.take()
+            self.swap.load(self.lent)
+            self.lent = None
+            self.job.go_on()
+            self.changed_hands(self, False)
 
     def nudge(self) -> None:
         """Between two steps: obey the order that stands. From the event loop."""
@@ -248,7 +280,7 @@ class Cell:
 
     def abandon(self) -> None:
         """Put everything back that the cell, which will not run again, has borrowed."""
-        if self.mine is None:
+        if self.mine is None and self.lent is None:
             self.swap.leave(self.outside)
 
     def final_state(self) -> str:
@@ -346,13 +378,31 @@ class Driver:
             try:
                 self._sigint.theirs()
                 lpf.watch_interrupts()
+                self.cell.regain()
                 left = self.cell.remaining()
+                quantum = self.cell.quantum()
+                if quantum is not None:
+                    left = min(left, quantum)
                 go(*args, timeout=None if left == math.inf else left)
             finally:
                 self._sigint.ours()
         except KeyboardInterrupt:
             self._arrived_here()
             self._sigint.ours()
+
+    def _let_others_in(self) -> Generator[Any, Any, None]:
+        """A quantum is over: let the event loop do what has come up, for another one at most."""
+        cell = self.cell
+        if not cell.has_company():
+            return
+        self._sigint.step_aside(cell.stand_in)
+        cell.lend()
+        end = time.monotonic() + (cell.quantum() or 0.0)
+        yield
+        while time.monotonic() < end and cell.has_company():
+            yield
+        cell.regain()
+        self._sigint.back()
 
     def _arrived_here(self) -> None:
         """An interrupt came to the driver rather than to the cell, for which it was meant."""
@@ -364,6 +414,8 @@ class Driver:
         if order is None:
             if self.cell.inner_wait is not None:
                 yield from self._await_inside(self.cell.inner_wait)
+            elif self.cell.quantum() is not None:
+                yield from self._let_others_in()
             if self.cell.ordered is None:
                 self._run(step, step.resume)
         elif order.kind == "pause":
@@ -461,12 +513,20 @@ class Driver:
 
     def _suspended(self, awaitable: Any) -> Generator[Any, Any, None]:
         self._woken = False
-        self._sigint.theirs()
+        shares = self.cell.quantum() is not None
+        if shares:
+            self._sigint.step_aside(self.cell.stand_in)
+            self.cell.lend()
+        else:
+            self._sigint.theirs()
         timer = self._arm()
         self.waits = True
         try:
             yield awaitable
         finally:
+            if shares:
+                self.cell.regain()
+                self._sigint.back()
             self.waits = False
             if timer is not None:
                 timer.cancel()

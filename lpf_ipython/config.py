@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from traitlets import Bool, Enum, Float, TraitError, Unicode, Union, validate
+from traitlets import Bool, Enum, Float, Int, TraitError, Unicode, Union, validate
 from traitlets.config import Configurable
 
 from . import durations, memory
 
-__all__ = ["LPF"]
+__all__ = ["LPF", "QUANTUM"]
+
+QUANTUM = 0.005  # Seconds; what `%lpf responsive on` sets.
+SHORTEST_QUANTUM = 0.001
 
 
 class LPF(Configurable):  # type: ignore[misc, unused-ignore]
@@ -41,6 +44,16 @@ class LPF(Configurable):  # type: ignore[misc, unused-ignore]
         True,
         help="Whether an interrupt that was swallowed, or did not arrive, goes on to a cancel.",
     ).tag(config=True)
+    quantum = Float(
+        0.0,
+        min=0.0,
+        help="""Seconds after which a computing cell lets the kernel serve others (completion,
+        inspection, widgets, asyncio tasks, cells in the background) and goes on; 0.005 is a good
+        value, 0 means never. `%lpf responsive on` sets it.""",
+    ).tag(config=True)
+    background_cells = Int(
+        8, min=1, help="How many cells may run in the background at once; more have to wait."
+    ).tag(config=True)
     memory_limit = Unicode(
         "",
         help="""Pause the running cell when this much memory is in use: a size ('6 GB') that the
@@ -68,6 +81,17 @@ class LPF(Configurable):  # type: ignore[misc, unused-ignore]
         except ValueError as error:
             raise TraitError(f"LPF.memory_limit: {error}") from None
         return text
+
+    @validate("quantum")
+    def _check_quantum(self, proposal: Any) -> float:
+        value = float(proposal["value"])
+        if not math.isfinite(value):
+            raise TraitError(f"LPF.quantum: {value!r} is not a number of seconds")
+        if 0 < value < SHORTEST_QUANTUM:
+            raise TraitError(
+                f"LPF.quantum: {value!r} s is too short, the least is {SHORTEST_QUANTUM} s"
+            )
+        return value
 
     @property
     def default_limit(self) -> float | None:

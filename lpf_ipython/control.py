@@ -67,7 +67,7 @@ class Control:
 
     def _busy_again(self) -> None:
         """The status around a control request says idle at its end, whatever runs: mend that."""
-        cell = self.runner.current
+        cell = self.runner.front
         parent = self.runner.parent_of(cell) if cell is not None else None
         if parent is not None:
             private.publish_status(self.kernel, "busy", parent)
@@ -168,8 +168,8 @@ class Control:
 
     async def _unwind_first(self, stream: Any, ident: Any, parent: Any) -> None:
         """Unwind the paused cells, in bounded time, before the kernel shuts down."""
-        paused = self.jobs.paused()
-        if paused and threading.current_thread() is not threading.main_thread():
+        unfinished = self.jobs.unfinished()
+        if unfinished and threading.current_thread() is not threading.main_thread():
             unwound = asyncio.wrap_future(self._on_main(self.runner.end_all))
             await asyncio.wait([unwound], timeout=_PAUSE_LIMIT)
         await self._shutdown(stream, ident, parent)

@@ -84,11 +84,12 @@ def notice(job: JobLike) -> Notice:
 
 
 class JobsView(View):
-    """The table of jobs: number, state, where, times, and how the cell begins."""
-
-    _HEAD = ("job", "state", "where", "elapsed", "cpu")
+    """The table of jobs: number, state, where, times, and with several at once their shares."""
 
     def __init__(self, jobs: Iterable[JobLike]) -> None:
+        jobs = list(jobs)
+        shared = any(_in_background(job) for job in jobs)
+        self._head = ("job", "state", "where", "elapsed", "cpu", *(["share"] if shared else []))
         self._rows = [
             (
                 f"[{job.id}]",
@@ -96,6 +97,7 @@ class JobsView(View):
                 _where(job),
                 durations.show(job.elapsed),
                 durations.show(job.cpu_time),
+                *([f"{job.cpu_time / max(job.elapsed, 1e-9):.0%}"] if shared else []),
             )
             for job in jobs
         ]
@@ -104,8 +106,8 @@ class JobsView(View):
         """Return the table in columns, or a sentence when there is nothing."""
         if not self._rows:
             return "no jobs"
-        rows = [self._HEAD, *self._rows]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(self._HEAD))]
+        rows = [self._head, *self._rows]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self._head))]
         return "\n".join(
             "  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip()
             for row in rows
@@ -115,7 +117,7 @@ class JobsView(View):
         """Return the table as HTML, or the sentence."""
         if not self._rows:
             return "<div>no jobs</div>"
-        head = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in self._HEAD)
+        head = "".join(f'<th style="{_CELL}">{escape(name)}</th>' for name in self._head)
         body = "".join(
             "<tr>" + "".join(f'<td style="{_CELL}">{escape(part)}</td>' for part in row) + "</tr>"
             for row in self._rows
@@ -165,12 +167,18 @@ class StackView(View):
 
 
 def _state(job: JobLike) -> str:
+    if job.state == "running" and _in_background(job):
+        return "running in the background"
     if job.state != "paused":
         return job.state
     if job.reason == "timeout":
         return f"paused after {_limit_reached(job)}"
     why = {"signal": " by a signal", "memory": " at the memory limit", "pause": " by itself"}
     return f"paused{why.get(job.reason or '', '')}"
+
+
+def _in_background(job: JobLike) -> bool:
+    return bool(getattr(job, "background", False))
 
 
 def _limit_reached(job: JobLike) -> str:

@@ -52,7 +52,11 @@ class Extension:
         self.shell.configurables.append(self.config)
         hooks = self.runner.hooks
         magics.load(
-            self.shell, self.jobs, functools.partial(run_limited, hooks), hooks.takes_header
+            self.shell,
+            self.jobs,
+            functools.partial(run_limited, hooks),
+            hooks.takes_header,
+            beside=self.control is not None,
         )
         self.config.observe(self._watch_memory, "memory_limit")
         self.memory.watch(self.config.memory_limit)
@@ -84,7 +88,7 @@ class Extension:
         """Serve ``%unload_ext lpf --force``, of which IPython knows no options."""
         name, *options = module.split()
         if options == ["--force"] and name in ("lpf", "lpf_ipython"):
-            if self.jobs.paused():
+            if self.jobs.unfinished():
                 self.runner.unload_later(lambda: self._unload_extension(name))
                 return None
             return self._unload_extension(name)
@@ -107,9 +111,9 @@ def unload(shell: Any) -> None:
     extension = _loaded.get(id(shell))
     if extension is None:
         return
-    paused = extension.jobs.paused()
-    if paused:
-        listed = ", ".join(f"{job.id} ({job.where})" for job in paused)
+    unfinished = extension.jobs.unfinished()
+    if unfinished:
+        listed = ", ".join(f"{job.id} ({job.where})" for job in unfinished)
         raise JobError(
             f"paused cells would be lost: {listed}; %unload_ext lpf --force cancels them"
         )

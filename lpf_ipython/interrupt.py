@@ -40,8 +40,11 @@ _BOUNCE = 0.3
 class Runner(Protocol):
     """What is needed of a kernel's or a terminal's runner."""
 
-    current: Cell | None
     config: LPF
+
+    @property
+    def front(self) -> Cell | None:
+        """The cell that an interrupt is meant for."""
 
     def wake(self) -> None:
         """Wake the event loop, if there is one. Any thread."""
@@ -108,7 +111,7 @@ class Watch:
             select.select([read], [], [], wait)
             now = time.monotonic()
             if self._interrupted(read):
-                cell = self._runner.current
+                cell = self._runner.front
                 self._runner.wake()
                 again = cell is not None and cell is pursued and now - first > _BOUNCE
                 if cell is not None and cell is not pursued:
@@ -121,9 +124,9 @@ class Watch:
                 continue
             if pursued is None or now < due:
                 continue
-            if pursued is not self._runner.current or pursued.job.ended:
+            if pursued is not self._runner.front or pursued.job.ended:
                 pursued = None
-            elif _is_handling():
+            elif pursued.lent is not None or _is_handling():  # Lent: that cannot be seen now.
                 due = now + _AGAIN
             else:
                 self._follow_up(pursued)

@@ -41,6 +41,7 @@ class Job:
     id : number of the job; those of jobs that were never paused count as well.
     state : ``running``, ``paused``, ``finished``, ``failed``, ``cancelled`` or ``abandoned``.
     continuation : where it stands on its own stack; None between two steps of an async cell.
+    background : whether it runs beside the others (``%%background``).
     msg_id, cell_id : of its execute_request; None in a terminal, or where the front end sent none.
     execution_count : the number in its prompt, None for a silent one.
     source : the cell as it was written.
@@ -70,6 +71,7 @@ class Job:
         self.limit_cpu = False
         self.continuation: lpf.Continuation[Any] | None = None
         self.awaiting: Any = None
+        self.background = False
         self._clock = Stopwatch()
         self._clock.start()
 
@@ -85,7 +87,7 @@ class Job:
 
     @property
     def cpu_time(self) -> float:
-        """Seconds of CPU that the main thread has spent while it was not paused."""
+        """Seconds of CPU that the main thread has spent on it."""
         return self._clock.cpu()
 
     @property
@@ -108,6 +110,14 @@ class Job:
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.state} {self.where}>".replace(" >", ">")
 
+    def stand_aside(self) -> None:
+        """It is the turn of others: no CPU time is counted. For the runner."""
+        self._clock.aside()
+
+    def go_on(self) -> None:
+        """It is this cell's turn again. For the runner."""
+        self._clock.back()
+
     def set_state(self, state: str, reason: str | None = None) -> None:
         """Note the new state and stop or start the clock. For the runner."""
         self.state, self.reason = state, reason
@@ -118,17 +128,30 @@ class Job:
 
 
 class Stopwatch:
-    """Wall-clock and main-thread CPU seconds, summed over the stretches between start and stop."""
+    """Wall-clock and main-thread CPU seconds, summed over the stretches between start and stop.
+
+    Between `aside` and `back` the wall clock goes on; the CPU is somebody else's.
+    """
 
     def __init__(self) -> None:
         self._sums = (0.0, 0.0)
         self._since: tuple[float, float] | None = None
+        self._aside: float | None = None
 
     def start(self) -> None:
         if self._since is None:
             self._since = _now()
 
+    def aside(self) -> None:
+        self._aside = _main_cpu()
+
+    def back(self) -> None:
+        if self._aside is not None and self._since is not None:
+            self._since = (self._since[0], self._since[1] + _main_cpu() - self._aside)
+        self._aside = None
+
     def stop(self) -> None:
+        self.back()
         self._sums, self._since = (self.wall(), self.cpu()), None
 
     def wall(self) -> float:
@@ -138,8 +161,9 @@ class Stopwatch:
         return self._total(1)
 
     def _total(self, index: int) -> float:
-        since = self._since
-        return self._sums[index] + (_now()[index] - since[index] if since is not None else 0.0)
+        since, aside = self._since, self._aside
+        now = (time.perf_counter(), _main_cpu() if aside is None else aside)
+        return self._sums[index] + (now[index] - since[index] if since is not None else 0.0)
 
 
 class Runner(Protocol):
@@ -182,13 +206,22 @@ class Jobs:
 
     @property
     def running(self) -> Job | None:
-        """The newest job that is running, None when none is."""
+        """The newest job that is running, one in the background only if it is alone, or None."""
         running = [job for job in self if job.state == "running"]
+        running.sort(key=lambda job: not job.background)
         return running[-1] if running else None
 
     def paused(self) -> list[Job]:
         """Return the paused jobs, the one that was paused last at the end."""
         return [job for job in self._jobs.copy().values() if job.state == "paused"]
+
+    def unfinished(self) -> list[Job]:
+        """Return those that would be lost by unloading: the paused, and those in the background."""
+        return [
+            job
+            for job in self._jobs.copy().values()
+            if job.state == "paused" or (job.background and job.state == "running")
+        ]
 
     def new(self, source: str, **known: Any) -> Job:
         """Add a running job for this cell."""

@@ -10,6 +10,10 @@ parked*: then the handler that was called returns, without a reply, and the kern
                   the kernel is free. Busy and idle are published again around each later stretch
     the queue     requests that were there when a cell was first parked wait for its end, and are
                   aborted if it fails; later ones run at once
+    sharing       a cell that computes is lent out after a quantum when there is something to serve:
+                  its handler returns as if it were parked, and nobody is told. The order of cells
+                  is kept by us from then on: those that come wait for its end
+    background    cells beside the others: no turn, no order, a quantum each
     interrupts    hit the cell that runs; if none does, paused ones of clients that ask nobody;
                   see `interrupt`
 
@@ -34,9 +38,9 @@ from typing import Any
 
 import lpf
 
-from . import display, interrupt, memory, messages, private, sigint
+from . import background, display, interrupt, memory, messages, private, sigint
 from .cell import FIRST, Abandoned, Cell, Driver, Order, cancelled
-from .config import LPF
+from .config import LPF, QUANTUM
 from .errors import CellEnded, JobError
 from .jobs import Job, Jobs
 from .shell import ShellHooks, cell_limit
@@ -69,6 +73,12 @@ class Request:
     asked_at: float = -math.inf
     # Whether requests that come out of the kernel's queue were in it when the cell was parked.
     collecting: bool = False
+    # Whether those that come now are meant to run after it: until it, or one before it, is parked.
+    in_order: bool = True
+    background: bool = False
+    # Whether its handler returned when it was lent out; it keeps its turn.
+    detached: bool = False
+    marked: bool = False
     ended: asyncio.Future[bool] = field(init=False)
     # Done when it is taken out of the queue.
     withdrawn: asyncio.Future[None] = field(init=False)
@@ -97,13 +107,18 @@ class KernelRunner:
         self._swap = Swap(items(self.shell, list(private.streams()), kernel))
         self._turn = Turn()
         self._requests: dict[int, Request] = {}
-        # Those that have come and not begun, and ids of others that are to be dropped when they come.
+        # Those that have come and not ended, but for those beside; among them those that have not
+        # begun, and ids of others that are to be dropped when they come.
+        self._open: list[Request] = []
         self._waiting: dict[str, Request] = {}
         self._withdrawn: set[str] = set()
+        self._beside = asyncio.Semaphore(config.background_cells)
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiters: list[Future[Job]] = []
         self._changed: list[tuple[contextvars.ContextVar[Any], Any]] = []
         self._original: Any = None
+        # For each message that is being handled: whether a cell was lent out for it.
+        self._handling: list[bool] = []
         self._interrupts = interrupt.Watch(self)
 
     # Loading and unloading.
@@ -113,6 +128,8 @@ class KernelRunner:
         handlers = self.kernel.shell_handlers
         self._original = handlers["execute_request"]
         handlers["execute_request"] = self.execute_request
+        vars(self.kernel)["pre_handler_hook"] = self._before_handler
+        vars(self.kernel)["post_handler_hook"] = self._after_handler
         self.hooks.install()
         self._interrupts.start()
         lpf.on_stray(self._stray_signal)
@@ -129,6 +146,8 @@ class KernelRunner:
         handlers = self.kernel.shell_handlers
         if handlers.get("execute_request") == self.execute_request:
             handlers["execute_request"] = self._original
+        for name in ("pre_handler_hook", "post_handler_hook"):
+            vars(self.kernel).pop(name, None)
         private.forget_marks(self.kernel)
 
     # Requests.
@@ -142,9 +161,17 @@ class KernelRunner:
         if self._requests:
             self._goes_on(parent)
         request = Request(stream, ident, parent, self.loop.create_future())
-        blockers = [other for other in self._requests.values() if other.collecting]
-        request.late = bool(blockers) or not self._turn.free
-        self._spawn(self._serve(request, blockers), contextvars.copy_context())
+        request.background = background.is_background(parent["content"].get("code", ""))
+        if request.background:
+            request.late, request.in_order = True, False
+            parent["content"]["stop_on_error"] = False  # Nothing is queued behind it.
+            self._spawn(self._serve_beside(request), contextvars.copy_context())
+        else:
+            blockers = [other for other in self._open if other.collecting or other.in_order]
+            request.late = bool(blockers) or not self._turn.free
+            request.in_order = not any(other.collecting for other in blockers)
+            self._open.append(request)
+            self._spawn(self._serve(request, blockers), contextvars.copy_context())
         if request.late:
             # Without a wait: the kernel's hooks around this must not enclose another cell's end.
             request.left.set_result(None)
@@ -153,7 +180,9 @@ class KernelRunner:
         if not request.ended.done():
             private.parentless(self.kernel)
         self.loop.call_soon(self._set_idle_handler)
-        if not request.late:
+        if request.detached:
+            self.loop.call_soon(self._still_busy, request)
+        elif not request.late:
             # Only after this handler's idle: the next cell's busy must not come before it.
             self.loop.call_soon(self._turn.give)
 
@@ -178,6 +207,7 @@ class KernelRunner:
             del self._waiting[request.msg_id]
         if aborted:
             self._abort(request)
+            self._over(request, request.withdrawn.done())
             return
         await self._turn.take()
         try:
@@ -187,6 +217,10 @@ class KernelRunner:
                 await self._run(request)
         finally:
             self._leave(request)
+
+    async def _serve_beside(self, request: Request) -> None:
+        async with self._beside:
+            await self._run(request)
 
     async def _wait_for(self, request: Request, blockers: list[Request]) -> bool:
         """Wait until the cells before have ended; whether all of them succeeded."""
@@ -200,7 +234,7 @@ class KernelRunner:
     def _drop(self, request: Request) -> None:
         self._withdrawn.discard(request.msg_id)
         self._abort(request)
-        request.ended.set_result(True)
+        self._over(request, True)
 
     def _abort(self, request: Request) -> None:
         private.publish_status(self.kernel, "busy", request.parent)
@@ -213,7 +247,7 @@ class KernelRunner:
         cell.previous_parent = private.parent(self.kernel)
         private.publish_status(self.kernel, "busy", request.parent)
         self.kernel.set_parent(request.ident, request.parent, "shell")
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sigint.put(self._interrupted if request.background else signal.default_int_handler)
 
     async def _run(self, request: Request) -> None:
         cell = self._begin(request)
@@ -235,7 +269,7 @@ class KernelRunner:
 
     def _begin(self, request: Request) -> Cell:
         content, metadata = request.parent["content"], request.parent.get("metadata") or {}
-        code = content.get("code", "")
+        code = background.below(content.get("code", ""))
         stores = content.get("store_history", True) and not content.get("silent", False)
         job = self.jobs.new(
             code,
@@ -247,8 +281,13 @@ class KernelRunner:
         cell.answerable = bool(content.get("allow_stdin", False))
         request.awaited = "cellId" not in metadata
         cell.parked = functools.partial(self._parked, request)
+        cell.quantum = self._quantum
+        cell.stand_in = self._interrupted
+        cell.changed_hands = functools.partial(self._changed_hands, request)
+        job.background = request.background
         cell.set_limit(cell_limit(code, metadata, self.config.default_limit))
         self._requests[job.id] = request
+        request.in_order = not request.background
         self.current = cell
         return cell
 
@@ -256,7 +295,7 @@ class KernelRunner:
         self.current = None
         state = cell.final_state()
         stops = request.parent["content"].get("stop_on_error", True)
-        request.ended.set_result(state == "finished" or not stops)
+        self._over(request, state == "finished" or not stops)
         self._requests.pop(cell.job.id, None)
         self.jobs.change(cell.job, state)
         if cell.touched:
@@ -272,8 +311,16 @@ class KernelRunner:
             self.loop.call_soon(self._set_idle_handler)
         self._answer_waiters(cell.job)
 
+    def _over(self, request: Request, succeeded: bool) -> None:
+        """Let those that wait for its end know."""
+        request.ended.set_result(succeeded)
+        if request in self._open:
+            self._open.remove(request)
+
     def _leave(self, request: Request) -> None:
         """Let the next one have its turn: by the handler, if that has not returned yet."""
+        if request.background:
+            return
         if request.left.done():
             self._turn.give()
         else:
@@ -298,12 +345,81 @@ class KernelRunner:
             variable.set(value)
         self._changed.clear()
 
+    # Sharing.
+
+    @property
+    def front(self) -> Cell | None:
+        """The cell that is meant when somebody says "the running cell"."""
+        running = [
+            request
+            for request in self._requests.values()
+            if (cell := request.cell) is not None and not cell.is_parked
+        ]
+        running.sort(key=lambda request: not request.background)
+        return running[-1].cell if running else None
+
+    def _quantum(self) -> float | None:
+        """Seconds after which a cell that computes lets others in; None: it does not."""
+        if self.config.quantum > 0:
+            return float(self.config.quantum)
+        beside = any(request.background for request in self._requests.values())
+        return QUANTUM if beside else None
+
+    def _changed_hands(self, request: Request, cell: Cell, lent: bool) -> None:
+        if lent:
+            if not request.left.done():
+                request.detached = True
+                request.left.set_result(None)
+            return
+        self.current = cell
+        cell.came_back = True
+        cell.previous_parent = private.parent(self.kernel)
+        if cell.previous_parent[1] is not request.parent:
+            self.kernel.set_parent(request.ident, request.parent, "shell")
+            if not request.background:
+                private.publish_status(self.kernel, "busy", request.parent)
+
+    def _still_busy(self, request: Request) -> None:
+        """The handler has returned, and said idle; the cell runs."""
+        if not request.ended.done():
+            private.publish_status(self.kernel, "busy", request.parent)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        """An interrupt that is for the cell in front, whoever happens to run.
+
+        The second one, if the first could not get there, is for whoever keeps it out.
+        """
+        cell = self.front
+        if cell is None:
+            return
+        if cell.ordered is not None and any(self._handling):
+            signal.default_int_handler(number, frame)
+        cell.order(Order("interrupt", FIRST))
+        self.nudge(cell)
+
+    def _before_handler(self) -> None:
+        """In place of the kernel's, which has interrupts raised in the handler of a message."""
+        cell = self.front
+        self._handling.append(cell is not None and cell.lent is not None)
+        if not self._handling[-1]:
+            type(self.kernel).pre_handler_hook(self.kernel)
+
+    def _after_handler(self) -> None:
+        if self._handling and self._handling.pop():
+            return
+        cell = self.front
+        if cell is not None and cell.lent is not None:  # Its own handler returns; it runs on.
+            self.kernel.saved_sigint_handler = self._interrupted
+        type(self.kernel).post_handler_hook(self.kernel)
+
     # Parked and resumed.
 
     def _parked(self, request: Request, cell: Cell, reason: str) -> None:
         job = cell.job
         self.current = None
         cell.touched = True
+        for other in self._open:
+            other.in_order = False
         # Before IPython 9.8 the number is counted up at a cell's end.
         if job.execution_count is not None:
             self.shell.execution_count = max(self.shell.execution_count, job.execution_count + 1)
@@ -315,8 +431,10 @@ class KernelRunner:
         if cell.came_back:
             self._restore_parent(cell)
             private.publish_status(self.kernel, "idle", {})
+        if request.marked or request.background:
             tell()
         else:
+            request.marked = True
             self._mark_queue(request, tell)
         self._leave(request)
 
@@ -360,11 +478,12 @@ class KernelRunner:
         private.after_queued(self.kernel, reached, told)
 
     async def _resume(self, request: Request, timeout: float | None, order: Order | None) -> None:
-        await self._turn.take()
+        if not request.background:
+            await self._turn.take()
         cell = request.cell
         assert cell is not None
         if not cell.is_parked:
-            self._turn.give()
+            self._leave(request)
             return
         self.current = cell
         cell.came_back = True
@@ -407,9 +526,9 @@ class KernelRunner:
 
     def _set_idle_handler(self) -> None:
         """At idle interrupts are ignored, as ipykernel has it, unless such a cell is paused."""
-        idle = (sigint.IGNORED, self._interrupted_at_idle)
-        if self.current is None and sigint.get() in idle:
-            sigint.put(idle[bool(self._awaited())])
+        idle = (sigint.IGNORED, self._interrupted_at_idle, self._interrupted)
+        if sigint.get() in idle:
+            sigint.put(idle[2 if self.front is not None else bool(self._awaited())])
 
     def _interrupted_at_idle(self, number: int, frame: FrameType | None) -> None:
         now = self.loop.time()
@@ -433,13 +552,14 @@ class KernelRunner:
 
     def pause(self, reason: str = "request") -> Future[Job]:
         """Ask for the running cell to be paused; the future is done when it is, or has ended."""
-        cell = self.current
+        own = lpf.current() is not None and threading.current_thread() is threading.main_thread()
+        cell = self.current if own else self.front
         if cell is None:
             raise JobError("no cell is running")
         done: Future[Job] = Future()
         self._waiters.append(done)
         cell.order(Order("pause", reason))
-        if lpf.current() is not None and threading.current_thread() is threading.main_thread():
+        if own:
             lpf.pause()  # The cell asks for itself: here, not a few lines further down.
             return done
         self.nudge(cell)
@@ -484,7 +604,7 @@ class KernelRunner:
 
     def press(self) -> None:
         """Ask again for what the running cell was ordered to do."""
-        cell = self.current
+        cell = self.front
         if cell is not None and not cell.press() and cell.ordered is None and self._waiters:
             cell.order(Order("pause"))
 
@@ -513,7 +633,7 @@ class KernelRunner:
 
     def _stray_signal(self) -> None:
         """The pause signal came while no step was running: pause a cell that awaits."""
-        cell = self.current
+        cell = self.front
         if cell is not None:
             cell.order(Order("pause", "signal"))
             self.nudge(cell)
@@ -567,7 +687,7 @@ class KernelRunner:
 
     def unload_later(self, uninstall: Callable[[], None]) -> None:
         """Cancel the paused cells, and call *uninstall* when the last of them has ended."""
-        requests = [self._requests[job.id] for job in self.jobs.paused()]
+        requests = [self._requests[job.id] for job in self.jobs.unfinished()]
         for request in requests:
             assert request.cell is not None
             self.cancel(request.cell.job)

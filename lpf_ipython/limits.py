@@ -16,6 +16,7 @@ from typing import Literal, cast
 from IPython.core.error import UsageError
 
 from . import durations
+from .headers import first_line, has_body, without
 
 __all__ = ["USAGE", "Limit", "OnTimeout", "limit_of", "parse_limit", "strip_header"]
 
@@ -67,25 +68,17 @@ def limit_of(cell: str) -> Limit | None:
     if not cell.lstrip().startswith(_MAGIC):
         return None
     lines = cell.splitlines(keepends=True)
-    return _limit(lines, _first(lines))
+    return _limit(lines, first_line(lines))
 
 
 def strip_header(lines: list[str]) -> list[str]:
-    """Return a cell's *lines* without the header that `limit_of` understands.
-
-    An empty line takes its place, so that every other line keeps its number, except above another
-    cell magic, which has to come first.
-    """
-    start = _first(lines)
-    if _limit(lines, start) is None:
-        return lines
-    below = lines[start + 1 :]
-    first = _first(below)
-    return below[first:] if below[first].startswith("%%") else [*lines[:start], "\n", *below]
+    """Return a cell's *lines* without the header that `limit_of` understands."""
+    start = first_line(lines)
+    return lines if _limit(lines, start) is None else without(lines, start)
 
 
 def _limit(lines: list[str], start: int) -> Limit | None:
-    if not any(line.strip() for line in lines[start + 1 :]):
+    if not has_body(lines, start):
         return None
     name, *rest = lines[start].split(None, 1)
     if name != _MAGIC:
@@ -94,10 +87,6 @@ def _limit(lines: list[str], start: int) -> Limit | None:
         return parse_limit("".join(rest))
     except UsageError:
         return None
-
-
-def _first(lines: list[str]) -> int:
-    return next((i for i, line in enumerate(lines) if line.strip()), len(lines))
 
 
 def _words(line: str) -> Iterator[str]:

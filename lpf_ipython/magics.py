@@ -19,8 +19,10 @@ from IPython.core.completer import (
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.display import display
+from traitlets import TraitError
 
-from . import debugger, durations
+from . import background, debugger, durations
+from .config import LPF, QUANTUM
 from .display import JobsView, StackView, View
 from .errors import JobError
 from .inspect import JobLike, frames_of, job_data
@@ -29,11 +31,23 @@ from .limits import Limit, OnTimeout, limit_of, parse_limit, strip_header
 __all__ = ["LPFMagics", "Limit", "limit_of", "load", "unload"]
 
 _USAGE = (
-    "%lpf jobs | resume [N] [for 2s] | cancel [N|all] | inspect [N] | debug [N] | config | help"
+    "%lpf jobs | resume [N] [for 2s] | cancel [N|all] | inspect [N] | debug [N] | pause | "
+    "responsive [on|off|5ms] | config | help"
 )
-_COMMANDS = ("jobs", "resume", "cancel", "inspect", "debug", "pause", "config", "help")
+_COMMANDS = (
+    "jobs",
+    "resume",
+    "cancel",
+    "inspect",
+    "debug",
+    "pause",
+    "responsive",
+    "config",
+    "help",
+)
 _OPEN = ("running", "paused", "abandoned")
 _WITH_JOB = {"resume": ["for"], "cancel": ["all"], "inspect": ["--all", "--frame"], "debug": []}
+_SWITCH = ("on", "off")
 _OPTIONS = ("--on-timeout", "--cpu")
 
 
@@ -65,9 +79,12 @@ class LPFMagics(Magics):
 
     shell: Any
 
-    def __init__(self, shell: Any, jobs: Jobs, run_limited: RunLimited) -> None:
+    def __init__(
+        self, shell: Any, jobs: Jobs, run_limited: RunLimited, beside: bool = False
+    ) -> None:
         super().__init__(shell)
         self._jobs = jobs
+        self._beside = beside
         self._run_limited = run_limited
 
     @cell_magic
@@ -103,6 +120,35 @@ class LPFMagics(Magics):
             raise UsageError("%%timeout: there is nothing below it to run")
         self._run_limited(self.shell, cell, limit.seconds, limit.on_timeout, limit.cpu)
 
+    @cell_magic
+    def background(self, line: str, cell: str) -> None:
+        """Run a cell beside the others, in a kernel.
+
+        %%background
+
+        The cell starts at once, even while another computes in a responsive kernel (%lpf responsive
+        on), and its output stays its own. Cells run meanwhile as ever: all that compute take turns,
+        a quantum each, on the one thread. They share all variables, and one may be anywhere when
+        another goes on: see that what both change is changed in one step. The cell's prompt is a
+        star until it has ended; %lpf jobs lists it, %lpf cancel N ends it. At most
+        LPF.background_cells of them run, more have to wait.
+
+        The line goes first, below it stands any cell, one with a %%timeout too.
+
+        Example:
+
+          %%background
+          for epoch in range(100):
+              loss = train()
+        """
+        if line.strip():
+            raise UsageError(f"%%background takes no options, not {line.strip()!r}")
+        if not cell.strip():
+            raise UsageError("%%background: there is nothing below it to run")
+        if not self._beside:
+            raise UsageError("%%background works in a kernel only, not in a terminal")
+        raise UsageError("%%background has to be the first line of a cell")
+
     @line_magic
     def lpf(self, line: str) -> Any:
         """Look at paused cells, and let them go on.
@@ -115,6 +161,9 @@ class LPFMagics(Magics):
                                   IPython's frames and every variable, --frame K one frame only
         %lpf debug [N]            IPython's debugger on the paused frames
         %lpf pause                pause this very cell here
+        %lpf responsive [on|off|5ms]
+                                  whether the kernel serves completions, widgets, asyncio tasks
+                                  and %%background cells while a cell computes, and how often
         %lpf config [NAME=VALUE]  show or set the options (the same as %config LPF)
         %lpf help                 show this text
 
@@ -153,6 +202,8 @@ class LPFMagics(Magics):
         options = _WITH_JOB.get(words[0])
         if len(words) == 1 and options is not None:
             return [*(str(job.id) for job in self._paused()), *options]
+        if words == ["responsive"]:
+            return _SWITCH
         return ("for",) if len(words) == 2 and words[0] == "resume" else ()
 
     def _do_help(self, words: list[str]) -> None:
@@ -162,6 +213,22 @@ class LPFMagics(Magics):
         setting = " ".join(words)
         name = setting if setting.startswith("LPF") or not setting else f"LPF.{setting}"
         return self.shell.run_line_magic("config", name or "LPF")
+
+    def _do_responsive(self, words: list[str]) -> None:
+        if not self._beside:
+            raise JobError("a terminal has nobody else to serve: this works in a kernel only")
+        config = next(c for c in self.shell.configurables if isinstance(c, LPF))
+        if words == ["on"]:
+            config.quantum = QUANTUM
+        elif words == ["off"]:
+            config.quantum = 0.0
+        elif words:
+            try:
+                config.quantum = _duration(words)
+            except TraitError as error:
+                raise JobError(str(error)) from None
+        state = f"every {durations.show(config.quantum)}" if config.quantum else "off"
+        print(f"responsive: {state}")
 
     def _do_jobs(self, words: list[str]) -> None:
         _no_more(words)
@@ -229,16 +296,21 @@ class LPFMagics(Magics):
 
 
 def load(
-    shell: Any, jobs: Jobs, run_limited: RunLimited, strips: Callable[[], bool] = lambda: True
+    shell: Any,
+    jobs: Jobs,
+    run_limited: RunLimited,
+    strips: Callable[[], bool] = lambda: True,
+    beside: bool = False,
 ) -> LPFMagics:
-    """Give *shell* the magics, their completion, and cells that may begin with ``%%timeout``.
+    """Give *shell* the magics, their completion, and cells that may begin with our headers.
 
     *strips* is asked whenever a cell is transformed: true when whoever runs it asks `limit_of` for
     its limit. Otherwise the header stays, and the cell magic runs the rest by *run_limited*.
+    *beside*: whoever runs the cells knows ``%%background``.
     """
-    magics = LPFMagics(shell, jobs, run_limited)
+    magics = LPFMagics(shell, jobs, run_limited, beside)
     shell.register_magics(magics)
-    shell.input_transformers_cleanup.append(_Stripper(strips))
+    shell.input_transformers_cleanup.append(_Stripper(strips, beside))
     shell.Completer.custom_matchers.append(magics.matcher)
     return magics
 
@@ -253,7 +325,8 @@ def unload(shell: Any) -> None:
     transformers = shell.input_transformers_cleanup
     transformers[:] = [t for t in transformers if not isinstance(t, _Stripper)]
     manager.magics["line"].pop("lpf", None)
-    manager.magics["cell"].pop("timeout", None)
+    for name in ("timeout", "background"):
+        manager.magics["cell"].pop(name, None)
 
 
 class _Stripper:
@@ -262,11 +335,14 @@ class _Stripper:
     # While a cell is being typed the header counts as any cell magic: an empty line ends the cell.
     has_side_effects = True
 
-    def __init__(self, strips: Callable[[], bool]) -> None:
+    def __init__(self, strips: Callable[[], bool], beside: bool) -> None:
         self._strips = strips
+        self._beside = beside
 
     def __call__(self, lines: list[str]) -> list[str]:
-        return strip_header(lines) if self._strips() else lines
+        if not self._strips():
+            return lines
+        return strip_header(background.strip_header(lines) if self._beside else lines)
 
 
 def _show(view: View) -> None:

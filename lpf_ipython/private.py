@@ -17,6 +17,7 @@ __all__ = [
     "abort",
     "aborts_queue",
     "after_queued",
+    "has_work",
     "missing",
     "own_variables",
     "parent",
@@ -116,6 +117,26 @@ def aborts_queue(kernel: Kernel) -> None:
     stop = getattr(kernel, "_abort_queues", None)
     if stop is not None:
         stop()
+
+
+# The event loop, asyncio's.
+
+
+def has_work(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether *loop* has anything to do now; true for one that cannot be asked, such as uvloop's.
+
+    For the task that is running this very moment: what that leaves in the queue is other work.
+    """
+    try:
+        inside: Any = loop
+        timers = inside._scheduled
+        return bool(
+            inside._ready
+            or (timers and timers[0]._when <= loop.time())
+            or inside._selector.select(0)
+        )
+    except AttributeError:
+        return True
 
 
 # The queue of shell messages: what is in it when a cell is paused was meant to run after it.

@@ -39,7 +39,10 @@ def get() -> Any:
 
 def put(handler: Any) -> Any:
     """Install a handler of SIGINT that `get` returned, or a function; the one before it."""
-    return get() if handler is None else _plain.signal(_SIGINT, handler)
+    if handler is None:
+        return get()
+    # Only the very numbers are taken for SIG_IGN and SIG_DFL, not their names in an enumeration.
+    return _plain.signal(_SIGINT, handler if callable(handler) else int(handler))
 
 
 class Sigint:
@@ -61,6 +64,14 @@ class Sigint:
         if self._is_ours:
             self._is_ours = False
             put(self._theirs)
+
+    def step_aside(self, handler: Any) -> None:
+        """Let *handler*, if any, take interrupts while others run; `ours` has been called."""
+        put(handler)
+
+    def back(self) -> None:
+        """Take them again, after `step_aside`."""
+        put(self._take)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         handler = self._theirs

@@ -40,6 +40,12 @@ class Item:
         """The cell is parked and takes *mine* along; *outside* was there when it began."""
         self.put(outside)
 
+    def lend(self, outside: Any) -> Any:
+        """The cell lets others in for a moment; returns what it is to find when it goes on."""
+        mine = self.get()
+        self.leave(mine, outside)
+        return mine
+
     def settle(self, mine: Any, outside: Any) -> None:
         """The cell has ended and left *mine*; *outside* was there when it was resumed."""
         if mine is not outside:
@@ -75,6 +81,9 @@ class SigintHandler(Item):
 
     def put(self, value: Any) -> None:
         sigint.put(value)
+
+    def lend(self, outside: Any) -> Any:
+        return None  # Nothing, which changes nothing: the driver has seen to it.
 
 
 class StreamWrite(Item):
@@ -265,6 +274,10 @@ class Swap:
         for item, ours, value in zip(self.items, mine, outside, strict=True):
             item.leave(ours, value)
         return mine
+
+    def lend(self, outside: State) -> State:
+        """The same for a cell that lets others in for a moment; `load` brings the items back."""
+        return [item.lend(value) for item, value in zip(self.items, outside, strict=True)]
 
     def settle(self, outside: State) -> None:
         """Let what was there before a resumed cell's last stretch take over, where it should."""

@@ -68,6 +68,11 @@ class TerminalRunner:
         self._ours: Any = None
         self._last: Callable[[], None] | None = None
 
+    @property
+    def front(self) -> Cell | None:
+        """The cell that an interrupt is meant for."""
+        return self.current
+
     # Loading and unloading.
 
     def install(self) -> None:
