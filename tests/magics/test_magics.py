@@ -265,8 +265,22 @@ def test_a_question_mark_shows_the_help(
 @pytest.mark.parametrize(
     ("before", "found"),
     [
-        ("%lpf ", ["jobs", "resume", "cancel", "inspect", "debug", "pause", "config", "help"]),
-        ("%lpf re", ["resume"]),
+        (
+            "%lpf ",
+            [
+                "jobs",
+                "resume",
+                "cancel",
+                "inspect",
+                "debug",
+                "pause",
+                "responsive",
+                "config",
+                "help",
+            ],
+        ),
+        ("%lpf re", ["resume", "responsive"]),
+        ("%lpf responsive o", ["on", "off"]),
         ("lpf ca", ["cancel"]),
         ("%lpf resume ", ["1", "2", "for"]),
         ("%lpf cancel ", ["1", "2", "all"]),
