@@ -18,6 +18,7 @@ from .jobs import Jobs
 from .kernel import KernelRunner
 from .limited import run_limited
 from .memory import Guard
+from .reporter import Reporter
 from .terminal import TerminalRunner
 
 __all__ = ["Extension", "load", "unload"]
@@ -31,6 +32,7 @@ class Extension:
         self.config = LPF(parent=shell)
         self.jobs = Jobs()
         self.control: Control | None = None
+        self.reporter = Reporter(shell)
         self.memory = Guard(self._memory_is_short)
         self._unload_extension = shell.extension_manager.unload_extension
         kernel = getattr(shell, "kernel", None)
@@ -41,7 +43,7 @@ class Extension:
             return
         for line in private.missing(kernel):
             print(f"lpf: with this version there is no {line}", file=sys.stderr)
-        self.runner = KernelRunner(kernel, self.config, self.jobs)
+        self.runner = KernelRunner(kernel, self.config, self.jobs, self.reporter)
         self.control = Control(kernel, self.runner, self.jobs)
 
     def install(self) -> None:
@@ -62,11 +64,13 @@ class Extension:
         self.memory.watch(self.config.memory_limit)
         vars(self.shell.extension_manager)["unload_extension"] = self._unload_with_options
         atexit.register(self.runner.end_all)
+        self.reporter.install()
         lpf.watch(True)
 
     def uninstall(self) -> None:
         """Take it out again, in reverse."""
         lpf.watch(False)
+        self.reporter.uninstall()
         atexit.unregister(self.runner.end_all)
         vars(self.shell.extension_manager).pop("unload_extension", None)
         self.memory.stop()

@@ -43,6 +43,7 @@ from .cell import FIRST, Abandoned, Cell, Driver, Order, cancelled
 from .config import LPF, QUANTUM
 from .errors import CellEnded, JobError
 from .jobs import Job, Jobs
+from .reporter import Reporter
 from .shell import ShellHooks, cell_limit
 from .swap import Swap, items
 from .turn import Turn
@@ -96,8 +97,9 @@ class Request:
 class KernelRunner:
     """Runs the cells of one kernel; see above for the threads."""
 
-    def __init__(self, kernel: Any, config: LPF, jobs: Jobs) -> None:
+    def __init__(self, kernel: Any, config: LPF, jobs: Jobs, reporter: Reporter) -> None:
         self.kernel = kernel
+        self._reporter = reporter
         self.shell = kernel.shell
         self.config = config
         self.jobs = jobs
@@ -253,6 +255,7 @@ class KernelRunner:
         cell = self._begin(request)
         if request.late:
             self._come_late(request, cell)
+        self._reporter.belongs_to(request.parent)
         before = dict(contextvars.copy_context())
         try:
             handler = self._original(request.stream, request.ident, request.parent)
@@ -489,6 +492,7 @@ class KernelRunner:
         cell.came_back = True
         cell.previous_parent = private.parent(self.kernel)
         self.kernel.set_parent(request.ident, request.parent, "shell")
+        self._reporter.belongs_to(request.parent)
         private.publish_status(self.kernel, "busy", request.parent)
         cell.job.pending = None
         self.jobs.change(cell.job, "running")

@@ -19,10 +19,12 @@ __all__ = [
     "after_queued",
     "has_work",
     "missing",
+    "outputs",
     "own_variables",
     "parent",
     "parentless",
     "publish_status",
+    "real_descriptor",
     "topic",
 ]
 
@@ -83,6 +85,24 @@ def own_variables(kernel: Kernel) -> set[contextvars.ContextVar[Any]]:
     names = ("_shell_parent", "_shell_parent_ident", "_parent_header")
     found = (getattr(place, name, None) for place in places for name in names)
     return {each for each in found if isinstance(each, contextvars.ContextVar)}
+
+
+# Reports that Python takes no part in.
+
+
+def outputs(kernel: Kernel) -> tuple[int, int] | None:
+    """Return the address of the socket that outputs go to and the number of its thread."""
+    thread = getattr(kernel.iopub_socket, "io_thread", None)
+    socket = getattr(thread, "socket", None)
+    address = getattr(socket, "underlying", None)
+    owner = getattr(getattr(thread, "thread", None), "native_id", None)
+    return (address, owner) if address and owner else None
+
+
+def real_descriptor(stream: Any) -> int | None:
+    """Return where a stream's descriptor led before ipykernel put a pipe there; None: it did not."""
+    copy = getattr(stream, "_original_stdstream_copy", None)
+    return copy if isinstance(copy, int) else None
 
 
 # Messages.

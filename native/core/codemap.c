@@ -411,6 +411,11 @@ bool lpf__codemap_may_leave(uintptr_t pc)
     return kind == LEAF ? may_leave_leaf(pc) : kind == LEAVE;
 }
 
+bool lpf__codemap_is_leaf(uintptr_t pc)
+{
+    return kind_at(pc) == LEAF;
+}
+
 void lpf__codemap_refuse(const void *address)
 {
     pthread_mutex_lock(&lock);

@@ -279,6 +279,8 @@ void lpf__codemap_forked(void);  /* In the child. */
 void lpf__codemap_refuse(const void *address);
 /* May the code be left that the calling signal handler has interrupted at pc?  Async-signal-safe. */
 bool lpf__codemap_may_leave(uintptr_t pc);
+/* Does pc lie in a function of the C library that holds nothing?  Async-signal-safe. */
+bool lpf__codemap_is_leaf(uintptr_t pc);
 
 /* ---- overflow.c --------------------------------------------------------------------------- */
 

@@ -8,6 +8,8 @@
  *   4  STARVE_AFTER       to cancel only: its allocations fail, one at a tick (starve.c)
  *   5  ABANDON_AFTER      to cancel only, in native code of others that holds the GIL, or in a BLAS
  *                         without it: leave it where it is, for ever
+ *   6  REPORT_AFTER       say where it is, while it lasts (report.c)
+ *      REPORT_WAIT_AFTER  the same, where others merely wait for the GIL
  *
  * All of this file runs inside the signal handler, on the main thread.
  *
@@ -42,6 +44,8 @@
 /* After an allocation failed: for the C code to unwind, before the next one does. */
 #define STARVE_PAUSE (100 * LPF__MILLISECOND)
 #define ABANDON_AFTER (1500 * LPF__MILLISECOND)
+#define REPORT_AFTER (1000 * LPF__MILLISECOND)
+#define REPORT_WAIT_AFTER (3000 * LPF__MILLISECOND)
 #define FIRST_STEP_PAUSE (20 * LPF__MILLISECOND)
 #define LAST_STEP_PAUSE (1000 * LPF__MILLISECOND)
 
@@ -64,6 +68,7 @@ void lpf_ladder_init(void)
         loop_start = (uintptr_t)loop;
         loop_end = loop_start + symbol->st_size;
     }
+    lpf_report_init(loop_start, loop_end);
 }
 
 static bool in_bytecode_loop(const void *ucontext)
@@ -77,6 +82,7 @@ void lpf_ladder_reached(void)
     lpf_iterators_unwrap();
     lpf_starve_end();
     lpf_watch_interrupt_seen();
+    lpf_report_over();
     climb.since = 0;
 }
 
@@ -219,6 +225,19 @@ static void rung_five_in_blas(struct lpf__thread *t, const ucontext_t *context)
     }
 }
 
+static void rung_six(struct lpf__thread *t, uint64_t waited, const ucontext_t *context)
+{
+    if (waited < REPORT_AFTER) {
+        return;
+    }
+    struct lpf__due due = lpf__find_due(t, lpf__now());
+    if (waited >= REPORT_WAIT_AFTER || due.function != NULL || due.limit != NULL ||
+        lpf_watch_interrupted()) {
+        PyThreadState *ts = lpf_safepoint_main_state();
+        lpf_report_tick(ts, context, climb.since, holds_gil(ts));
+    }
+}
+
 static void rearm(struct lpf__thread *t, uint64_t when)
 {
     if (when < t->timer.armed && t->timer.exists) {
@@ -261,6 +280,7 @@ static void tick(struct lpf__thread *t, void *ucontext)
         }
         again = 2 * LPF__RETRY;
     }
+    rung_six(t, waited, ucontext);
     rearm(t, now + again);
 }
 

@@ -12,6 +12,9 @@
  *   blas_threads.c  the end of its threads, then
  *   starve.c        rung 4: allocations that fail
  *   watch.c         a native thread that sees when others wait for the GIL in vain
+ *   report.c        rung 6: it tells the user what cannot be left
+ *   symbols.c       names of C functions
+ *   wire.c          a message to a notebook, signed with what sha256.c computes
  *   sigmask.c       the signal mask, saved only for those who change it
  *   seconds.c       time limits as Python numbers
  *   continuation.c  the type Continuation, as Python sees it
@@ -263,6 +266,21 @@ PyObject *lpf_watch_interrupts_py(PyObject *, PyObject *);
 void lpf_watch_let_go(struct lpf__thread *t); /* At a safe point: others may have the GIL. */
 bool lpf_watch_interrupted(void);             /* A SIGINT has come that no safe point has seen. */
 void lpf_watch_interrupt_seen(void);
+void lpf_watch_wake(void); /* From its own thread: have the main thread's handler run. */
+
+/* ---- report.c ----------------------------------------------------------------------------- */
+
+void lpf_report_init(uintptr_t loop_start, uintptr_t loop_end);
+/* From the handler: nothing could be left since then. */
+void lpf_report_tick(PyThreadState *ts, const void *ucontext, uint64_t since, bool holds_gil);
+void lpf_report_over(void); /* On the main thread: now it could. */
+void lpf_report_look(void); /* From the watcher's thread. */
+PyObject *lpf_report_to_py(PyObject *, PyObject *);
+
+/* ---- wire.c ------------------------------------------------------------------------------- */
+
+PyObject *lpf_wire_py(PyObject *, PyObject *);
+PyObject *lpf_wire_parent_py(PyObject *, PyObject *);
 
 /* ---- guard.c ------------------------------------------------------------------------------ */
 

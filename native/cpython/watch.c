@@ -110,6 +110,12 @@ static void wait_a_look(void)
     pthread_cond_timedwait(&changed, &lock, &until);
 }
 
+void lpf_watch_wake(void)
+{
+    watched->nudged = 1;
+    lpf__wake(watched);
+}
+
 static void *watch(void *ignored)
 {
     (void)ignored;
@@ -124,10 +130,10 @@ static void *watch(void *ignored)
         }
         bool now = wanted && watched->outermost != NULL && gil_is_wanted();
         if (now && before) {
-            watched->nudged = 1;
-            lpf__wake(watched);
+            lpf_watch_wake();
         }
         before = now;
+        lpf_report_look();
     }
     exists = false;
     pthread_mutex_unlock(&lock);
