@@ -144,6 +144,13 @@ class Cell:
         self.parked: Callable[[Cell, str], None] = lambda cell, reason: None
         self._order: Order | None = None
 
+    def moved(self, task: asyncio.Task[Any]) -> None:
+        """What this task ran so far goes on in *task*. Main thread."""
+        here = asyncio.current_task()
+        for driver in self.drivers:
+            if driver.task is here:
+                driver.task = task
+
     # Orders: any thread.
 
     def order(self, order: Order) -> None:

@@ -13,7 +13,9 @@ A job is changed on the main thread only, by the `Runner` that drives it; every 
 
 from __future__ import annotations
 
+import functools
 import itertools
+import os
 import sys
 import threading
 import time
@@ -152,18 +154,20 @@ class Stopwatch:
 
     def stop(self) -> None:
         self.back()
-        self._sums, self._since = (self.wall(), self.cpu()), None
+        self._sums, self._since = self._read(), None
 
     def wall(self) -> float:
-        return self._total(0)
+        return self._read()[0]
 
     def cpu(self) -> float:
-        return self._total(1)
+        return self._read()[1]
 
-    def _total(self, index: int) -> float:
-        since, aside = self._since, self._aside
-        now = (time.perf_counter(), _main_cpu() if aside is None else aside)
-        return self._sums[index] + (now[index] - since[index] if since is not None else 0.0)
+    def _read(self) -> tuple[float, float]:
+        wall, cpu = self._sums
+        if self._since is None:
+            return wall, cpu
+        now = (time.perf_counter(), _main_cpu() if self._aside is None else self._aside)
+        return wall + now[0] - self._since[0], cpu + now[1] - self._since[1]
 
 
 class Runner(Protocol):
@@ -270,11 +274,17 @@ def _now() -> tuple[float, float]:
     return time.perf_counter(), _main_cpu()
 
 
+@functools.cache
+def _main_clock() -> int:
+    return time.pthread_getcpuclockid(threading.main_thread().ident or 0)
+
+
+# A child's main thread is another one.
+os.register_at_fork(after_in_child=_main_clock.cache_clear)
+
+
 def _main_cpu() -> float:
-    ident = threading.main_thread().ident
-    if ident is None:
-        return 0.0
-    return time.clock_gettime(time.pthread_getcpuclockid(ident))
+    return time.clock_gettime(_main_clock())
 
 
 def _main_thread_frames() -> list[FrameType]:

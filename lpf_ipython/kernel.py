@@ -29,7 +29,8 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+import types
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -121,6 +122,7 @@ class KernelRunner:
         self._original: Any = None
         # For each message that is being handled: whether a cell was lent out for it.
         self._handling: list[bool] = []
+        self._hears_at_idle = False
         self._interrupts = interrupt.Watch(self)
 
     # Loading and unloading.
@@ -167,33 +169,61 @@ class KernelRunner:
         if request.background:
             request.late, request.in_order = True, False
             parent["content"]["stop_on_error"] = False  # Nothing is queued behind it.
-            self._spawn(self._serve_beside(request), contextvars.copy_context())
+            served = self._serve_beside(request)
         else:
             blockers = [other for other in self._open if other.collecting or other.in_order]
             request.late = bool(blockers) or not self._turn.free
             request.in_order = not any(other.collecting for other in blockers)
             self._open.append(request)
-            self._spawn(self._serve(request, blockers), contextvars.copy_context())
+            served = self._serve(request, blockers)
+        context = contextvars.copy_context()
         if request.late:
             # Without a wait: the kernel's hooks around this must not enclose another cell's end.
+            self._spawn(served, context)
             request.left.set_result(None)
         else:
-            await request.left
+            self._start(request, served, context)
+            if not request.left.done():
+                await request.left
         if not request.ended.done():
             private.parentless(self.kernel)
-        self.loop.call_soon(self._set_idle_handler)
+        if self._requests or self._hears_at_idle:
+            self.loop.call_soon(self._set_idle_handler)
         if request.detached:
             self.loop.call_soon(self._still_busy, request)
         elif not request.late:
-            # Only after this handler's idle: the next cell's busy must not come before it.
+            self._give_turn()
+
+    def _give_turn(self) -> None:
+        # Only after the handler's idle: the next cell's busy must not come before it.
+        if self._turn.is_wanted:
             self.loop.call_soon(self._turn.give)
+        else:
+            self._turn.give()
+
+    def _start(
+        self, request: Request, served: Coroutine[Any, Any, None], context: contextvars.Context
+    ) -> None:
+        """Run *served* at once, up to where it waits; only what goes on after that needs a task.
+
+        Most cells wait for nothing: making a task, and two rounds of the event loop, would be the
+        greatest part of what an untouched cell costs.
+        """
+        try:
+            awaited = context.run(served.send, None)
+        except StopIteration:
+            return
+        task = self._spawn(_continued(served, awaited), context)
+        if request.cell is not None:
+            request.cell.moved(task)
 
     def _spawn(
         self, coro: Coroutine[Any, Any, None], context: contextvars.Context | None = None
-    ) -> None:
+    ) -> asyncio.Task[None]:
         task = self.loop.create_task(coro, context=context)
         self._tasks.add(task)
         task.add_done_callback(self._task_over)
+        return task
 
     def _task_over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -532,7 +562,9 @@ class KernelRunner:
         """At idle interrupts are ignored, as ipykernel has it, unless such a cell is paused."""
         idle = (sigint.IGNORED, self._interrupted_at_idle, self._interrupted)
         if sigint.get() in idle:
-            sigint.put(idle[2 if self.front is not None else bool(self._awaited())])
+            wanted = 2 if self.front is not None else bool(self._awaited())
+            self._hears_at_idle = wanted > 0
+            sigint.put(idle[wanted])
 
     def _interrupted_at_idle(self, number: int, frame: FrameType | None) -> None:
         now = self.loop.time()
@@ -710,6 +742,26 @@ class KernelRunner:
             continuation = request.cell.job.continuation if request.cell is not None else None
             if continuation is not None and continuation.state == "paused":
                 continuation.cancel(grace=self.config.grace)
+
+
+async def _continued(coro: Coroutine[Any, Any, None], awaited: Any) -> None:
+    """Drive a coroutine to its end that has begun, and waits for *awaited*."""
+    await _rest_of(coro, awaited)
+
+
+@types.coroutine
+def _rest_of(coro: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+    while True:
+        try:
+            value = yield awaited
+        except BaseException as error:
+            go_on: Callable[[], Any] = functools.partial(coro.throw, error)
+        else:
+            go_on = functools.partial(coro.send, value)
+        try:
+            awaited = go_on()
+        except StopIteration:
+            return
 
 
 def _flush() -> None:

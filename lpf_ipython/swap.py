@@ -258,10 +258,18 @@ class Swap:
 
     def __init__(self, items: list[Item]) -> None:
         self.items = items
+        # Taken for every cell: attributes in one go, the few others one by one.
+        self._places = [
+            (item.owner, item.name) if isinstance(item, Attribute) else (None, "") for item in items
+        ]
+        self._others = [(n, i) for n, i in enumerate(items) if not isinstance(i, Attribute)]
 
     def take(self) -> State:
         """Return what the items hold now."""
-        return [item.get() for item in self.items]
+        state = [getattr(owner, name, _ABSENT) for owner, name in self._places]
+        for number, item in self._others:
+            state[number] = item.get()
+        return state
 
     def load(self, state: State) -> None:
         """Put back what `take` returned."""

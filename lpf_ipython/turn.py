@@ -23,6 +23,11 @@ class Turn:
         """Whether `take` would return at once."""
         return not self._taken
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._waiting)
+
     async def take(self) -> None:
         """Wait for the turn."""
         if not self._taken:

@@ -412,6 +412,21 @@ def limits() -> Iterable[Row]:
         what = ""
 
 
+# ---- Cells ------------------------------------------------------------------------------------
+
+
+def cells() -> Iterable[Row]:
+    try:
+        kernels = importlib.import_module("kernels")
+    except ImportError as error:
+        yield Row(f"cells are left out: {error}", "", "", "", 0.0)
+        return
+    ours, stock = kernels.compare(30)
+    yield cost_row("an empty cell, CPU time in a kernel", ours, "without the extension", stock)
+    more, aim = ours.least - stock.least, 50e-6
+    yield Row("what it costs more", show(more), "aim", show(aim), more / aim, 1)
+
+
 GROUPS: dict[str, Callable[[], Iterable[Row]]] = {
     "calls": calls,
     "switches": switches,
@@ -419,4 +434,5 @@ GROUPS: dict[str, Callable[[], Iterable[Row]]] = {
     "workloads": workloads,
     "memory": memory,
     "limits": limits,
+    "cells": cells,
 }
