@@ -29,7 +29,7 @@ class Reporter:
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
-        self._kernel = getattr(shell, "kernel", None)
+        self._kernel: Any = getattr(shell, "kernel", None)
         self._wired = False
 
     def install(self) -> None:
