@@ -101,6 +101,18 @@ class Page:
         for key in keys:
             self.page.keyboard.press(key)
 
+    def save(self) -> None:
+        """Save the notebook, and wait until that is done."""
+        with self.page.expect_response(
+            lambda answer: answer.request.method == "PUT" and "/api/contents/" in answer.url
+        ):
+            self.keys("Control+s")
+
+    def colours(self, selector: str) -> tuple[list[float], list[float]]:
+        """Return red, green and blue of an element's text, and of what is behind it."""
+        text, behind = self.page.locator(selector).first.evaluate(_COLOURS)
+        return _rgb(text), _rgb(behind)
+
     def insert_and_run(self, source: str) -> None:
         """Put a new cell below the second one and run it; those below are one further down."""
         self.select(1)
@@ -115,6 +127,26 @@ class Page:
 
     def picture(self, path: Any) -> None:
         self.page.screenshot(path=str(path))
+
+
+_COLOURS = """node => {
+    const behind = [];
+    for (let each = node; each; each = each.parentElement) {
+        behind.push(getComputedStyle(each).backgroundColor);
+    }
+    // color-mix computes to color(srgb …); a canvas knows all forms.
+    const context = document.createElement('canvas').getContext('2d');
+    for (const colour of behind.reverse()) {
+        context.fillStyle = colour;
+        context.fillRect(0, 0, 1, 1);
+    }
+    const shown = [...context.getImageData(0, 0, 1, 1).data];
+    return [getComputedStyle(node).color, `rgb(${shown.slice(0, 3).join()})`];
+}"""
+
+
+def _rgb(colour: str) -> list[float]:
+    return [float(part) for part in re.findall(r"[\d.]+", colour)[:3]]
 
 
 def expect(locator: Any) -> Any:

@@ -15,6 +15,8 @@ export const CommandIDs = {
   resume: 'lpf:resume',
   resumeFor: 'lpf:resume-for',
   cancel: 'lpf:cancel',
+  inspect: 'lpf:inspect',
+  jobs: 'lpf:jobs',
   load: 'lpf:load'
 } as const;
 
@@ -44,7 +46,13 @@ export class Front {
   }
 }
 
-export function addCommands(app: JupyterFrontEnd, front: Front): void {
+/** What the commands show. */
+export interface Panels {
+  inspect(cells: Cells, job: Job, title: string): void;
+  jobs(): void;
+}
+
+export function addCommands(app: JupyterFrontEnd, front: Front, panels: Panels): void {
   const { commands } = app;
   const resumes = (): boolean => front.target.resume !== null;
 
@@ -96,6 +104,24 @@ export function addCommands(app: JupyterFrontEnd, front: Front): void {
       const { cells, target } = front;
       return cells && target.cancel && actions.cancel(cells, target.cancel);
     },
+    describedBy: NO_ARGUMENTS
+  });
+  commands.addCommand(CommandIDs.inspect, {
+    label: 'Inspect Paused Cell',
+    caption: 'Show the stack of the paused cell and its variables',
+    isEnabled: resumes,
+    execute: () => {
+      const { cells, target, panel } = front;
+      if (cells && target.resume) {
+        panels.inspect(cells, target.resume, panel?.title.label ?? '');
+      }
+    },
+    describedBy: NO_ARGUMENTS
+  });
+  commands.addCommand(CommandIDs.jobs, {
+    label: 'Show Running and Paused Cells',
+    caption: 'The cells of all kernels that have lpf',
+    execute: () => panels.jobs(),
     describedBy: NO_ARGUMENTS
   });
   commands.addCommand(CommandIDs.load, {

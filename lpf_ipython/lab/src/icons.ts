@@ -19,8 +19,8 @@ export const resumeIcon = drawn(
 
 export const cancelIcon = drawn(
   'lpf:cancel',
-  `<path ${FILL} d="M8 3h8l5 5v8l-5 5H8l-5-5V8zm.8 2L5 8.8v6.4L8.8 19h6.4l3.8-3.8V8.8L15.200 5z"/>` +
-    `<path ${FILL} d="M8.600 7.200 12 10.600l3.400-3.400 1.400 1.400L13.400 12l3.400 3.400-1.400 1.400L12 13.400l-3.400 3.400-1.400-1.400L10.600 12 7.200 8.600z"/>`
+  `<path ${FILL} d="M8 3h8l5 5v8l-5 5H8l-5-5V8zm.8 2L5 8.8v6.4L8.8 19h6.4l3.8-3.8V8.8L15.2 5z"/>` +
+    `<path ${FILL} d="M8.6 7.2 12 10.6l3.4-3.4 1.4 1.4L13.4 12l3.4 3.4-1.4 1.4L12 13.4l-3.4 3.4-1.4-1.4L10.6 12 7.2 8.6z"/>`
 );
 
 /** Turns, unless the system asks for less motion; see style/index.css. */
@@ -30,4 +30,16 @@ export const waitIcon = drawn(
     'class="jp-icon3" ',
     ''
   )
+);
+
+/** Sheets upon each other, for the panel with the stack. */
+export const stackIcon = drawn(
+  'lpf:stack',
+  `<path ${FILL} d="M12 3 2 8l10 5 10-5zM4.2 11.6 2 12.7l10 5 10-5-2.2-1.1L12 15.5zM4.2 16.1 2 17.2l10 5 10-5-2.2-1.1L12 20z"/>`
+);
+
+/** A list with a pause sign, for the panel with all cells. */
+export const jobsIcon = drawn(
+  'lpf:jobs',
+  `<path ${FILL} d="M3 4h3v7H3zM8 4h3v7H8zM13 5h8v2h-8zM13 8h8v2h-8zM3 14h18v2H3zM3 18h18v2H3z"/>`
 );

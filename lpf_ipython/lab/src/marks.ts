@@ -9,6 +9,7 @@ import type { PanelLayout } from '@lumino/widgets';
 import * as actions from './actions';
 import { Bar, type Button } from './bar';
 import { show, showRunning } from './durations';
+import { highlight, placeOf } from './line';
 import type { Cells } from './model';
 import type { Job } from './protocol';
 
@@ -22,15 +23,11 @@ export type Mark =
 
 type Future = CodeCell['outputArea']['future'];
 
-export interface Extras {
-  /** Opens the panel that shows the stack of a job. */
-  inspect?(job: Job): void;
-}
-
 export class Marks {
   constructor(
     private readonly panel: NotebookPanel,
-    private readonly extras: Extras
+    /** Opens the panel that shows the stack of a job. */
+    private readonly inspect: (job: Job) => void
   ) {
     panel.disposed.connect(() => this.follow(null));
   }
@@ -113,6 +110,7 @@ export class Marks {
     if (prompt) {
       prompt.dataset['lpf'] = promptOf(mark);
     }
+    highlight(cell, this.lineIn(cell, mark.kind === 'paused' ? mark.job : null));
     const buttons = this.buttonsOf(mark);
     const bar = this._bars.get(cell);
     if (buttons.length > 0) {
@@ -122,6 +120,14 @@ export class Marks {
       bar.dispose();
       this._bars.delete(cell);
     }
+  }
+
+  /** The line of this cell at which a paused job stands; a function may be another cell's. */
+  private lineIn(cell: CodeCell, own: Job | null): number | null {
+    const number = own?.executionCount ?? cell.model.executionCount;
+    const jobs = own === null ? (this._cells?.paused ?? []) : [own];
+    const places = jobs.map(placeOf).filter(place => place !== null);
+    return places.find(place => place.cell === number)?.line ?? null;
   }
 
   private addBar(cell: CodeCell): Bar {
@@ -143,7 +149,6 @@ export class Marks {
       return [{ label: 'Take out', title: 'Take this cell out of the queue', act }];
     }
     const { job } = mark;
-    const { inspect } = this.extras;
     return [
       {
         label: 'Resume',
@@ -160,9 +165,11 @@ export class Marks {
         title: 'End it; its cleanup runs',
         act: () => void actions.cancel(cells, job)
       },
-      ...(inspect === undefined
-        ? []
-        : [{ label: 'Inspect', title: 'Look at its stack', act: () => inspect(job) }])
+      {
+        label: 'Inspect',
+        title: 'Look at its stack and variables',
+        act: () => this.inspect(job)
+      }
     ];
   }
 
