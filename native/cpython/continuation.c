@@ -94,6 +94,8 @@ static PyObject *request(Continuation *c, enum lpf__request what)
     if (c->core.state != LPF_RUNNING || t == NULL || !lpf__preempt_installed()) {
         Py_RETURN_FALSE;
     }
+    lpf__codemap_refresh(); /* What was imported since may be left, too. */
+    lpf_blas_refresh();
     c->core.request = what;
     lpf__wake(t);
     Py_RETURN_TRUE;

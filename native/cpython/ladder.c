@@ -28,6 +28,7 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <string.h>
+#include <time.h>
 
 #define FIRST_RETRY (LPF__MILLISECOND / 2)
 /* Where the bytecode loop itself was interrupted, it gets to a safe point within microseconds, unless
@@ -49,8 +50,15 @@
 #define FIRST_STEP_PAUSE (20 * LPF__MILLISECOND)
 #define LAST_STEP_PAUSE (1000 * LPF__MILLISECOND)
 
+/* Rungs 4 and 5 want, besides time, that the thread has computed: on a busy machine it may just not
+ * have been given a processor. */
+#define STARVE_CPU (50 * LPF__MILLISECOND)
+#define ABANDON_TICKS 64
+
 static struct {
     uint64_t since; /* When the first tick that was not answered came; 0: none. */
+    uint64_t cpu;   /* Of the thread, then. */
+    unsigned ticks;
     uint64_t retry;
     uint64_t step_at, step_pause;
     uint64_t starve_at;
@@ -168,9 +176,16 @@ static void note_starved(struct lpf__thread *t)
     }
 }
 
+static uint64_t cpu_time(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
+}
+
 static bool rung_four(struct lpf__thread *t, uint64_t waited, uint64_t now)
 {
-    if (waited < STARVE_AFTER || waited < patience(t)) {
+    if (waited < STARVE_AFTER || waited < patience(t) || cpu_time() - climb.cpu < STARVE_CPU) {
         return false;
     }
     if (lpf_starve_hit()) {
@@ -254,11 +269,15 @@ static void tick(struct lpf__thread *t, void *ucontext)
     uint64_t now = lpf__now();
     if (climb.since == 0) {
         climb.since = now;
+        climb.cpu = cpu_time();
+        climb.ticks = 0;
         climb.retry = FIRST_RETRY;
         climb.step_at = climb.starve_at = 0;
         climb.step_pause = FIRST_STEP_PAUSE;
     }
+    climb.ticks++;
     uint64_t waited = now - climb.since;
+    bool abandons = waited >= ABANDON_AFTER && climb.ticks >= ABANDON_TICKS;
     uint64_t again = climb.retry;
     if (waited > STEP_AFTER && climb.retry < LAST_RETRY) {
         climb.retry *= 2;
@@ -268,14 +287,14 @@ static void tick(struct lpf__thread *t, void *ucontext)
             again = LOOP_RETRY;
         }
         rung_three(waited, now, ucontext);
-        if (rung_four(t, waited, now) && waited >= ABANDON_AFTER) {
+        if (rung_four(t, waited, now) && abandons) {
             rung_five(t, ucontext);
         }
     } else if (waited >= NATIVE_AFTER) {
         if (rung_two(t, ucontext)) {
             return;
         }
-        if (waited >= ABANDON_AFTER) {
+        if (abandons) {
             rung_five_in_blas(t, ucontext);
         }
         again = 2 * LPF__RETRY;
