@@ -46,6 +46,7 @@ from .errors import CellEnded, JobError
 from .jobs import Job, Jobs
 from .reporter import Reporter
 from .shell import ShellHooks, cell_limit
+from .stdin import Stdin
 from .swap import Swap, items
 from .turn import Turn
 
@@ -124,6 +125,7 @@ class KernelRunner:
         self._handling: list[bool] = []
         self._hears_at_idle = False
         self._interrupts = interrupt.Watch(self)
+        self._stdin = Stdin(kernel)
 
     # Loading and unloading.
 
@@ -135,6 +137,7 @@ class KernelRunner:
         vars(self.kernel)["pre_handler_hook"] = self._before_handler
         vars(self.kernel)["post_handler_hook"] = self._after_handler
         self.hooks.install()
+        self._stdin.install()
         self._interrupts.start()
         lpf.on_stray(self._stray_signal)
         self.jobs.runner = self
@@ -144,6 +147,7 @@ class KernelRunner:
         self.jobs.runner = None
         lpf.on_stray(None)
         self._interrupts.stop()
+        self._stdin.uninstall()
         self.hooks.uninstall()
         if sigint.get() == self._interrupted_at_idle:
             sigint.put(sigint.IGNORED)

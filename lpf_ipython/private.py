@@ -18,6 +18,7 @@ __all__ = [
     "aborts_queue",
     "after_queued",
     "has_work",
+    "input_request",
     "missing",
     "outputs",
     "own_variables",
@@ -25,6 +26,7 @@ __all__ = [
     "parentless",
     "publish_status",
     "real_descriptor",
+    "set_input_request",
     "topic",
 ]
 
@@ -40,6 +42,7 @@ _KERNEL = {
     "_allow_stdin": ("6, 7", "input() in a resumed cell"),
     "_sys_raw_input": ("6, 7", "input() in a resumed cell"),
     "_save_getpass": ("6, 7", "getpass() in a resumed cell"),
+    "_input_request": ("6, 7", "pausing or cancelling a cell that waits in input()"),
 }
 
 
@@ -103,6 +106,20 @@ def real_descriptor(stream: Any) -> int | None:
     """Return where a stream's descriptor led before ipykernel put a pipe there; None: it did not."""
     copy = getattr(stream, "_original_stdstream_copy", None)
     return copy if isinstance(copy, int) else None
+
+
+def input_request(kernel: Kernel) -> Callable[..., str] | None:
+    """Return the method that asks a front end and waits for its answer; None if there is none."""
+    method: Callable[..., str] | None = getattr(kernel, "_input_request", None)
+    return method
+
+
+def set_input_request(kernel: Kernel, method: Callable[..., str] | None) -> None:
+    """Put another one in its place, or, None, take that out again."""
+    if method is None:
+        kernel.__dict__.pop("_input_request", None)
+    else:
+        kernel.__dict__["_input_request"] = method
 
 
 # Messages.

@@ -78,6 +78,8 @@ _WAITS: dict[str, dict[str, frozenset[str]]] = {
     "queue": {"SimpleQueue.get": frozenset({"get", "acquire"})},
     # There a native function is left so that a Python function around it can be left.
     "lpf.native": {"NativeContinuation._run": frozenset({"lpf_resume"})},
+    # A cell waits for the answer to its input().
+    "lpf_ipython.stdin": {"wait": frozenset({"poll"})},
 }
 
 

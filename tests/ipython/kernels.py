@@ -113,6 +113,14 @@ class Kernel:
         self.client.control_channel.send(message)
         return self._reply(message["header"]["msg_id"], limit, self.client.get_control_msg)
 
+    def send(self, kind: str, subshell: str | None = None, **content: Any) -> str:
+        """Send a message on the shell channel; its id."""
+        message = self.client.session.msg(kind, content)
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
+        self.client.shell_channel.send(message)
+        return str(message["header"]["msg_id"])
+
     def shell_reply(self, msg_id: str, limit: float) -> dict[str, Any]:
         return self._reply(msg_id, limit, self.client.get_shell_msg)
 
