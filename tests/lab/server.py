@@ -23,14 +23,17 @@ TOKEN = "a-token"
 class Server:
     """JupyterLab and Notebook 7 in a directory of their own."""
 
-    def __init__(self, directory: Path, python: str = sys.executable) -> None:
+    def __init__(self, directory: Path, *options: str, python: str = sys.executable) -> None:
         self.directory = directory
         self.notebooks = directory / "notebooks"
         self.notebooks.mkdir()
         extensions = directory / "labextensions"
         extensions.mkdir()
-        # The installed copy may be older.
+        # The installed copies may be older.
         (extensions / "jupyterlab-lpf").symlink_to(BUILT)
+        enabled = directory / "config" / "jupyter_server_config.d" / "lpf_ipython.json"
+        enabled.parent.mkdir(parents=True)
+        enabled.symlink_to(BUILT.with_name("server.json"))
         self.set("@jupyterlab/apputils-extension:notification", fetchNews="false")
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -43,8 +46,9 @@ class Server:
                 f"--ServerApp.root_dir={self.notebooks}",
                 f"--IdentityProvider.token={TOKEN}",
                 f"--LabServerApp.extra_labextensions_path={extensions}",
+                *options,
             ],
-            env={**os.environ, **_directories(directory)},
+            env={**os.environ, **_directories(directory), "PYTHONPATH": str(directory)},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )

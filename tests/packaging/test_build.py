@@ -84,6 +84,7 @@ def test_the_wheel_brings_the_buttons_once_and_without_their_source(wheel):
     [place] = [name for name in names if name.endswith("jupyterlab-lpf/package.json")]
     assert ".data/data/share/jupyter/labextensions/" in place
     assert place.replace("package.json", "install.json") in names
+    assert [name for name in names if name.endswith("jupyter_server_config.d/lpf_ipython.json")]
     assert len([name for name in names if "remoteEntry" in name]) == 1
     assert not [name for name in names if name.endswith(".ts") or "node_modules" in name]
 

@@ -1,5 +1,5 @@
 /** A kernel connection of JupyterLab as a `Channel`, and the models of the kernels in use. */
-import { type Kernel, KernelMessage } from '@jupyterlab/services';
+import { type Kernel, KernelMessage, ServerConnection } from '@jupyterlab/services';
 
 import { Cells, type Channel } from './model';
 import type { Fields } from './protocol';
@@ -18,6 +18,17 @@ class KernelChannel implements Channel {
 
   async load(): Promise<void> {
     await this.kernel.requestExecute({ code: '%load_ext lpf', silent: true }).done;
+  }
+
+  async signal(): Promise<boolean> {
+    const { serverSettings, id } = this.kernel;
+    const url = `${serverSettings.baseUrl}lpf/signal/${encodeURIComponent(id)}`;
+    try {
+      const answer = await ServerConnection.makeRequest(url, { method: 'POST' }, serverSettings);
+      return answer.ok;
+    } catch {
+      return false;
+    }
   }
 
   /**

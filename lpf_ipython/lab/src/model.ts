@@ -25,6 +25,8 @@ export interface Channel {
   ask(type: string, content: Fields): Promise<unknown>;
   /** Loads lpf in the kernel, with a request of its own that shows nowhere. */
   load(): Promise<void>;
+  /** Asks for a pause past the control channel, by a signal. False where that cannot be. */
+  signal(): Promise<boolean>;
 }
 
 /** What is used of an iopub message. */
@@ -49,6 +51,10 @@ export interface Target {
 
 /** Milliseconds: a cell that is over sooner is not asked about. */
 const SETTLED = 200;
+/** Milliseconds: the kernel answers a pause sooner, if its control thread runs at all. */
+const UNHEARD = 2500;
+
+type Timer = ReturnType<typeof setTimeout>;
 
 export class Cells {
   constructor(private readonly channel: Channel) {}
@@ -175,7 +181,9 @@ export class Cells {
   async pause(): Promise<Reply> {
     this._pausing = true;
     this.emit();
+    const unheard = this.later(() => void this.signal(), UNHEARD);
     const reply = await this.request('lpf_pause_request', {});
+    this.forgetTimer(unheard);
     if (!reply.ok && this._pausing && this._running.size > 0 && reply.content['job']) {
       this._waitsFor = reply.reason;
     } else {
@@ -235,6 +243,16 @@ export class Cells {
     return reply;
   }
 
+  private async signal(): Promise<void> {
+    const sent = await this.channel.signal();
+    if (this._pausing && !this._disposed) {
+      this._waitsFor = sent
+        ? 'The kernel does not answer; it was sent a signal.'
+        : 'The kernel does not answer, and cannot be sent a signal.';
+      this.emit();
+    }
+  }
+
   private noteState(message: Published): void {
     const job = asJob(message.content);
     if (job === null) {
@@ -256,7 +274,7 @@ export class Cells {
     const state = executionState(message);
     if (state === 'busy') {
       this.begin(message.parentId);
-      this.later(() => this.settle(message.parentId));
+      this.later(() => this.settle(message.parentId), SETTLED);
     } else if (state === 'idle') {
       this.end(message.parentId);
       if (this._asksAfter.delete(message.parentId) || this.isStale(message.parentId)) {
@@ -324,12 +342,18 @@ export class Cells {
     this._waitsFor = '';
   }
 
-  private later(act: () => void): void {
+  private later(act: () => void, milliseconds: number): Timer {
     const timer = setTimeout(() => {
       this._timers.delete(timer);
       act();
-    }, SETTLED);
+    }, milliseconds);
     this._timers.add(timer);
+    return timer;
+  }
+
+  private forgetTimer(timer: Timer): void {
+    clearTimeout(timer);
+    this._timers.delete(timer);
   }
 
   private emit(): void {
@@ -346,7 +370,7 @@ export class Cells {
   private readonly _publishedAt = new Map<number, number>();
   private readonly _running = new Map<string, number>();
   private readonly _asksAfter = new Set<string>();
-  private readonly _timers = new Set<ReturnType<typeof setTimeout>>();
+  private readonly _timers = new Set<Timer>();
   private _loaded: Loaded = 'unknown';
   private _pausing = false;
   private _waitsFor = '';

@@ -23,6 +23,7 @@ class Kernel implements Channel {
   readonly asked: [string, Fields][] = [];
   answers: Record<string, unknown> = { lpf_jobs_request: { status: 'ok', jobs: [] } };
   loads = 0;
+  signals = 0;
 
   ask(type: string, content: Fields): Promise<unknown> {
     this.asked.push([type, content]);
@@ -32,6 +33,11 @@ class Kernel implements Channel {
   load(): Promise<void> {
     this.loads += 1;
     return Promise.resolve();
+  }
+
+  signal(): Promise<boolean> {
+    this.signals += 1;
+    return Promise.resolve(true);
   }
 }
 
@@ -160,6 +166,17 @@ describe('requests', () => {
     tell(PAUSED);
     expect(cells.isPausing).toBe(false);
     expect(cells.waitsFor).toBe('');
+  });
+
+  it('are followed by a signal if a pause is not answered', async () => {
+    status('busy', 'm3');
+    kernel.ask = () => new Promise(() => undefined);
+    void cells.pause();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(kernel.signals).toBe(0);
+    await vi.advanceTimersByTimeAsync(2000);
+    expect(kernel.signals).toBe(1);
+    expect(cells.waitsFor).toContain('sent a signal');
   });
 
   it('carry the number of the job, and a limit only if there is one', async () => {
