@@ -1,4 +1,4 @@
-"""The server's part: who may send a kernel the pause signal, and what it is thought to be doing.
+"""The server's part: who may send a kernel the pause signal, and what it is thought to be doing."""
 
 from __future__ import annotations
 
