@@ -17,6 +17,7 @@ without us until it gives it back.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
 import signal
@@ -157,9 +158,12 @@ class Watch:
 
 
 def _is_handling() -> bool:
-    """Whether the main thread is inside an ``except`` or ``finally`` for a KeyboardInterrupt."""
+    """Whether the main thread is inside an ``except`` or ``finally`` for an interrupt.
+
+    That is where IPython shows its traceback, too. What awaits is interrupted by a CancelledError.
+    """
     ident = threading.main_thread().ident
     found: Any = sys._current_exceptions().get(ident or 0)
     if isinstance(found, tuple):  # 3.11 gives what sys.exc_info() would.
         found = found[1]
-    return isinstance(found, KeyboardInterrupt)
+    return isinstance(found, KeyboardInterrupt | asyncio.CancelledError)

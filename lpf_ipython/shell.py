@@ -78,6 +78,10 @@ class ShellHooks:
                 result = await (coro if lpf.current() is not None else Driver(cell).drive(coro))
             except Abandoned:
                 result = self._given_up(cell)
+            except KeyboardInterrupt:
+                # In IPython's own code, between the cell's and the reply. Out of a task, it would
+                # stop the event loop.
+                result = self._cut_short(cell)
             return self._settled(cell, result)
 
         return run_cell_async
@@ -102,16 +106,25 @@ class ShellHooks:
         cell.over = True
         return result
 
+    def _cut_short(self, cell: Cell) -> Any:
+        self._count_up(cell)
+        self.shell.showtraceback((KeyboardInterrupt, KeyboardInterrupt(), None))
+        return private.no_result(cell, KeyboardInterrupt())
+
     def _given_up(self, cell: Cell) -> Any:
         """Return what IPython would have, had the cell come to its end."""
         cell.abandon()
         cell.ending = cell.ending or cancelled(cell, True)
-        count = cell.job.execution_count
-        if count is not None:
-            self.shell.execution_count = max(self.shell.execution_count, count + 1)
+        self._count_up(cell)
         cell.ended_by_us = True
         self.shell.showtraceback((type(cell.ending), cell.ending, None))
         return private.no_result(cell, cell.ending)
+
+    def _count_up(self, cell: Cell) -> None:
+        # Before IPython 9.8 the number is counted up at a cell's end.
+        count = cell.job.execution_count
+        if count is not None:
+            self.shell.execution_count = max(self.shell.execution_count, count + 1)
 
     def _wrapped_showtraceback(self) -> Any:
         original = self._showtraceback

@@ -155,3 +155,15 @@ def test_the_functions_for_signals_are_given_back(fresh: Kernel) -> None:
     fresh.run("import signal; ours = signal.signal, signal.getsignal\n%unload_ext lpf")
     assert fresh.value("signal.signal in ours, signal.getsignal in ours") == "(False, False)"
     assert fresh.value("signal.signal.__module__") == "'signal'"
+
+
+def test_an_interrupt_that_is_followed_up_too_early_costs_no_kernel(kernel: Kernel) -> None:
+    """The second one may hit IPython while it shows the first: out of a task it would end the loop."""
+    kernel.run("%config LPF.interrupt_grace = 0.0")
+    try:
+        for _ in range(10):
+            cell = interrupted(kernel, "import asyncio\nprint('go')\nawait asyncio.Event().wait()")
+            assert cell.reply["status"] == "error"
+    finally:
+        kernel.run("%config LPF.interrupt_grace = 1.0")
+    assert kernel.run("1 + 1").results == ["2"]
