@@ -37,7 +37,6 @@ class ShellHooks:
         self.shell = shell
         self.runner = runner
         self._run_cell_async = shell.run_cell_async
-        self._showtraceback = shell.showtraceback
         self._ours: dict[str, Any] = {}
         self.quiet = False
 
@@ -127,9 +126,15 @@ class ShellHooks:
             self.shell.execution_count = max(self.shell.execution_count, count + 1)
 
     def _wrapped_showtraceback(self) -> Any:
-        original = self._showtraceback
+        shell, on_object = self.shell, vars(self.shell).get("showtraceback")
 
-        @functools.wraps(original)
+        def original(*args: Any, **kwargs: Any) -> Any:
+            if on_object is not None:
+                return on_object(*args, **kwargs)
+            # Looked up each time: people replace the method of the class.
+            return type(shell).showtraceback(shell, *args, **kwargs)
+
+        @functools.wraps(shell.showtraceback)
         def showtraceback(exc_tuple: Any = None, *args: Any, **kwargs: Any) -> Any:
             value = exc_tuple[1] if exc_tuple is not None else sys.exc_info()[1]
             if self.quiet:
