@@ -32,7 +32,7 @@ find_python() { # VERSION
 make_environment() { # NAME PYTHON EXTRA
     local directory=.venvs/$1 python=.venvs/$1/bin/python stamp wanted
     stamp=$directory/installed
-    wanted="$3 $(cksum <pyproject.toml) $PWD"
+    wanted="$3 $(cat pyproject.toml lpf_ipython/lab/built/package.json | cksum) $PWD"
     if ! "$python" -c '' 2>/dev/null; then
         rm -rf "$directory"
         "$2" -m venv "$directory" || return

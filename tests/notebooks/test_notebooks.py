@@ -92,6 +92,16 @@ def test_limits_for_graders_and_agents(how: str) -> None:
     assert f"the cell's limit of {limit} passed" in shown[7]
 
 
+def test_the_tour_of_the_buttons_ends_if_nobody_presses_any() -> None:
+    run = Run("05-buttons.ipynb")
+    assert re.search(r"^\[1\] paused after 5(\.\d+)? s  line \d+ in <cell 2>: ", run.notices)
+    assert "'steps'" in run["longest"]
+    assert run["import time"] == "done\n"
+    assert run["print"] == "my turn\n"
+    assert "[1]" in run["%lpf jobs"]
+    assert run.seconds < 60
+
+
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_each_code_cell_has_a_sentence_before_it(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
