@@ -3,6 +3,8 @@
 #ifndef LPF_CONTEXT_H
 #define LPF_CONTEXT_H
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -37,6 +39,14 @@ static inline uintptr_t lpf__program_counter(const void *ucontext)
 static inline uintptr_t lpf__stack_pointer(const void *ucontext)
 {
     return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RSP];
+}
+
+/* Did the signal end a system call that would have gone on waiting? */
+static inline bool lpf__ended_a_wait(const void *ucontext)
+{
+    const greg_t *registers = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
+    const unsigned char *before = (const unsigned char *)registers[REG_RIP] - 2;
+    return registers[REG_RAX] == -EINTR && before[0] == 0x0f && before[1] == 0x05; /* syscall */
 }
 
 /* Single steps: a SIGTRAP after every instruction, for as long as the flag is set in the context
@@ -75,6 +85,13 @@ static inline uintptr_t lpf__program_counter(const void *ucontext)
 static inline uintptr_t lpf__stack_pointer(const void *ucontext)
 {
     return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.sp;
+}
+
+static inline bool lpf__ended_a_wait(const void *ucontext)
+{
+    const ucontext_t *context = ucontext;
+    const uint32_t *before = (const uint32_t *)context->uc_mcontext.pc - 1;
+    return (int64_t)context->uc_mcontext.regs[0] == -EINTR && *before == 0xd4000001; /* svc #0 */
 }
 
 #define LPF__CAN_STEP 0 /* A process cannot set the flag for itself. */

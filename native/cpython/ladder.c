@@ -2,7 +2,7 @@
  * left.  Each rung is tried when those below it had their time.
  *
  *   1  at once            ask for Python's own safe point (safepoint.c)
- *   2  NATIVE_AFTER       the thread has released the GIL: leave the native code where it is
+ *   2  at once            the thread has released the GIL: leave the native code where it is
  *   3  ITERATOR_AFTER     it holds the GIL: make calls to tp_iternext safe points (iterators.c)
  *      STEP_AFTER         the same, for C code that has read the slot before its loop
  *   4  STARVE_AFTER       to cancel only: its allocations fail, one at a tick (starve.c)
@@ -37,7 +37,7 @@
  * as much as all the rest of leaving a function. */
 #define LOOP_RETRY (5 * LPF__MILLISECOND)
 #define LAST_RETRY (8 * LPF__MILLISECOND)
-#define NATIVE_AFTER (LPF__MILLISECOND)
+#define WAIT_AFTER (LPF__MILLISECOND) /* Of a system call that the signal has ended. */
 #define ITERATOR_AFTER (LPF__MILLISECOND)
 #define STEP_AFTER (2 * LPF__MILLISECOND)
 #define STARVE_AFTER (100 * LPF__MILLISECOND)
@@ -290,7 +290,7 @@ static void tick(struct lpf__thread *t, void *ucontext)
         if (rung_four(t, waited, now) && abandons) {
             rung_five(t, ucontext);
         }
-    } else if (waited >= NATIVE_AFTER) {
+    } else if (waited >= WAIT_AFTER || !lpf__ended_a_wait(ucontext)) {
         if (rung_two(t, ucontext)) {
             return;
         }

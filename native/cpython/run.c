@@ -59,9 +59,13 @@ static void end_starved(Continuation *c)
     }
     if (c->canceller.active) {
         c->cancelled = true;
-    } else if (PyErr_CheckSignals() < 0) {
+        return;
+    }
+    c->core.uninterruptible++; /* It has ended: only the interrupt is of interest. */
+    if (PyErr_CheckSignals() < 0) {
         Py_XSETREF(c->exception, lpf_take_exception());
     }
+    c->core.uninterruptible--;
 }
 
 /* Runs on the function's own stack. */

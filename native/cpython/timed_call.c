@@ -81,6 +81,13 @@ static int run_call(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
     }
 }
 
+/* C code that reached no safe point after the limit was ended by an allocation that failed (rung 4). */
+static bool was_starved(const Continuation *c)
+{
+    return c->starved && c->exception != NULL &&
+           PyErr_GivenExceptionMatches(c->exception, PyExc_MemoryError);
+}
+
 PyObject *lpf_call_py(PyObject *module, PyObject *const *args, Py_ssize_t positional,
                       PyObject *keywords)
 {
@@ -105,7 +112,7 @@ PyObject *lpf_call_py(PyObject *module, PyObject *const *args, Py_ssize_t positi
             Py_DECREF(c);
             return NULL;
         }
-        if (lpf_continuation_has_ended(c) && !c->abandoned) {
+        if (lpf_continuation_has_ended(c) && !c->abandoned && !was_starved(c)) {
             result = lpf_continuation_result(c);
         } else {
             PyObject *place = place_of(c);
