@@ -703,7 +703,7 @@ class KernelRunner:
             "status": "error",
             "ename": type(outcome).__name__,
             "evalue": str(outcome),
-            "traceback": shell._last_traceback or [],
+            "traceback": getattr(*private.traceback(shell)) or [],
             "execution_count": shell.execution_count - 1,
             "user_expressions": {},
             "payload": [],

@@ -17,6 +17,8 @@ __all__ = [
     "abort",
     "aborts_queue",
     "after_queued",
+    "borrowed",
+    "borrowed_for_input",
     "has_work",
     "input_request",
     "missing",
@@ -24,10 +26,14 @@ __all__ = [
     "own_variables",
     "parent",
     "parentless",
+    "payload",
     "publish_status",
     "real_descriptor",
     "set_input_request",
+    "set_terminal_loop",
+    "terminal_loop",
     "topic",
+    "traceback",
 ]
 
 Kernel = Any
@@ -53,6 +59,10 @@ def missing(kernel: Kernel) -> list[str]:
         for name, (_, why) in _KERNEL.items()
         if not hasattr(kernel, name) and name != "_save_getpass"
     ]
+    if not hasattr(kernel.shell.display_trap, "_nested_level"):
+        lines.append(
+            "results of cells that run while another is paused (no DisplayTrap._nested_level)"
+        )
     if not _can_mark(kernel):
         lines.append("cells queued behind a paused one waiting for it (no known message queue)")
     return lines
@@ -120,6 +130,51 @@ def set_input_request(kernel: Kernel, method: Callable[..., str] | None) -> None
         kernel.__dict__.pop("_input_request", None)
     else:
         kernel.__dict__["_input_request"] = method
+
+
+# What a cell borrows from its shell and kernel while it runs; see `swap`. Absent is a value too.
+
+
+def borrowed(shell: Any) -> list[tuple[Any, str]]:
+    """Return the attributes of the shell's parts that each cell has its own values of.
+
+    The depth of the display trap (8, 9), and whether the display hook and publisher are at work (9).
+    """
+    return [
+        (shell.display_trap, "_nested_level"),
+        (shell.displayhook, "_is_active"),
+        (shell.display_pub, "_is_publishing"),
+    ]
+
+
+def borrowed_for_input(kernel: Kernel) -> list[tuple[Any, str]]:
+    """Return where ipykernel (6, 7) keeps whether a cell may ask, and what it put aside for that."""
+    return [(kernel, name) for name in ("_allow_stdin", "_sys_raw_input", "_save_getpass")]
+
+
+def payload(shell: Any) -> tuple[Any, str]:
+    """Return where the payload of the next reply is collected (8, 9)."""
+    return shell.payload_manager, "_payload"
+
+
+def traceback(shell: Any) -> tuple[Any, str]:
+    """Return where a kernel's shell (6, 7) leaves the traceback that goes into the reply."""
+    return shell, "_last_traceback"
+
+
+def terminal_loop() -> Any:
+    """Return the event loop in which a terminal's cells await (8, 9), None before there is one."""
+    from IPython.core import async_helpers
+
+    return getattr(async_helpers, "_asyncio_event_loop", None)
+
+
+def set_terminal_loop(loop: Any) -> None:
+    """Have them await in this one; None: in a new one, made when it is needed."""
+    from IPython.core import async_helpers
+
+    helpers: Any = async_helpers
+    helpers._asyncio_event_loop = loop
 
 
 # Messages.

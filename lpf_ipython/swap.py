@@ -17,9 +17,7 @@ import sys
 import warnings
 from typing import Any
 
-from IPython.core import async_helpers
-
-from . import sigint
+from . import private, sigint
 
 __all__ = ["Item", "State", "Swap", "items"]
 
@@ -201,17 +199,17 @@ class RunningLoop(Item):
     """The event loop that a terminal's cell awaits in: it stands still as well, others get one."""
 
     def get(self) -> Any:
-        return asyncio._get_running_loop(), getattr(async_helpers, "_asyncio_event_loop", None)
+        return asyncio._get_running_loop(), private.terminal_loop()
 
     def put(self, value: Any) -> None:
         running, loop = value
         asyncio._set_running_loop(running)
-        async_helpers._asyncio_event_loop = loop
+        private.set_terminal_loop(loop)
 
     def leave(self, mine: Any, outside: Any) -> None:
         asyncio._set_running_loop(None)
         if mine[0] is not None:
-            async_helpers._asyncio_event_loop = None  # A new one is made when it is needed.
+            private.set_terminal_loop(None)
 
     def settle(self, mine: Any, outside: Any) -> None:
         asyncio._set_running_loop(None)
@@ -219,7 +217,7 @@ class RunningLoop(Item):
 
 def items(shell: Any, streams: list[Any], kernel: Any = None) -> list[Item]:
     """Return the items for a shell; *streams* are those that its ``write`` copies are put on."""
-    hook, display, trap = shell.displayhook, shell.display_pub, shell.display_trap
+    hook, trap = shell.displayhook, shell.display_trap
     found: list[Item] = [
         SigintHandler(),
         *(StreamWrite(stream) for stream in streams),
@@ -232,21 +230,19 @@ def items(shell: Any, streams: list[Any], kernel: Any = None) -> list[Item]:
         Attribute(builtins, "input"),
         Attribute(getpass, "getpass"),
         ExecutionCount(shell),
-        Attribute(trap, "_nested_level"),
+        *(Attribute(owner, name) for owner, name in private.borrowed(shell)),
         Attribute(trap, "old_hook"),
         Attribute(hook, "exec_result"),
-        Attribute(hook, "_is_active"),
-        Attribute(display, "_is_publishing"),
         Attribute(shell, "showing_traceback"),
-        Kept(shell, "_last_traceback"),
+        Kept(*private.traceback(shell)),
         WarningFilters(),
         Figures(),
     ]
     if kernel is not None:
         found += [
             Attribute(hook, "msg"),
-            Payload(shell.payload_manager, "_payload"),
-            *(Attribute(kernel, n) for n in ("_allow_stdin", "_sys_raw_input", "_save_getpass")),
+            Payload(*private.payload(shell)),
+            *(Attribute(owner, name) for owner, name in private.borrowed_for_input(kernel)),
         ]
     else:
         found.append(RunningLoop())

@@ -286,3 +286,83 @@ def test_unloading_leaves_a_stock_kernel() -> None:
         ends(kernel, cell, job)
     finally:
         kernel.close()
+
+
+def test_a_resumed_cell_writes_to_its_own_stderr_and_history(kernel: Kernel) -> None:
+    code = LOOP + "import sys; print('late', file=sys.stderr)"
+    cell = running(kernel, code)
+    number = cell.of_type("execute_input")[0]["execution_count"]
+    job = kernel.pause()["id"]
+    kernel.run("'between'")
+    ends(kernel, cell, job)
+    errors = [c["text"] for c in cell.of_type("stream") if c["name"] == "stderr"]
+    assert errors == ["late\n"]
+    assert eval(kernel.value(f"In[{number}], In[{number + 1}]")) == (code.strip(), "'between'")
+
+
+def test_completion_and_inspection_work_while_a_cell_is_paused(kernel: Kernel) -> None:
+    kernel.run("some_dictionary = {'key': 1}")
+    cell = running(kernel)
+    job = kernel.pause()["id"]
+    reply = kernel.shell_reply(kernel.client.complete("some_dict"), 20)
+    assert "some_dictionary" in reply["matches"]
+    reply = kernel.shell_reply(kernel.client.inspect("some_dictionary"), 20)
+    assert "{'key': 1}" in reply["data"]["text/plain"]
+    assert kernel.shell_reply(kernel.client.is_complete("if x:"), 20)["status"] == "incomplete"
+    ends(kernel, cell, job)
+
+
+def test_other_tasks_of_the_user_run_on_while_a_cell_that_awaits_is_paused(kernel: Kernel) -> None:
+    kernel.run(
+        "import asyncio\nticks, event = [], asyncio.Event()\n"
+        "async def tick():\n    while True:\n        ticks.append(1)\n"
+        "        await asyncio.sleep(0.001)\ntask = asyncio.create_task(tick())"
+    )
+    for code in ("print('go')\nawait event.wait()", "await asyncio.sleep(0)\n" + LOOP):
+        kernel.run("event.clear(); stop = False")
+        cell = kernel.start(code)
+        cell.prints("go")
+        job = kernel.pause()["id"]
+        before = int(kernel.value("len(ticks)"))
+        kernel.until_true(f"len(ticks) > {before}")
+        kernel.run("event.set()")
+        ends(kernel, cell, job)
+        assert cell.reply["status"] == "ok"
+    kernel.run("task.cancel()")
+
+
+def test_a_cell_is_cancelled_while_it_awaits_and_while_it_computes_between_awaits(
+    kernel: Kernel,
+) -> None:
+    for body in ("await asyncio.sleep(1000)", "while True:\n            x = 0"):
+        code = (
+            "import asyncio\nawait asyncio.sleep(0)\nprint('go')\ntry:\n    if True:\n"
+            f"        {body}\nfinally:\n    print('cleaned')"
+        )
+        cell = running(kernel, code)
+        job = kernel.pause()["id"]
+        kernel.control("lpf_cancel_request", job=job)
+        assert cell.wait().reply["ename"] == "CellCancelled"
+        assert cell.text == "go\ncleaned\n"
+
+
+def test_a_signal_to_the_whole_group_harms_no_child(kernel: Kernel) -> None:
+    code = "import subprocess\nprint('go', flush=True)\nsubprocess.run(['sleep', '1']).returncode"
+    cell = running(kernel, "import subprocess\n" + code)
+    kernel.until_at(cell, 4)
+    os.killpg(os.getpgid(kernel.pid), signal.SIGURG)
+    kernel.until(lambda _: any(s["state"] == "paused" for s in cell.of_type("lpf_state")))
+    kernel.run("%lpf resume")
+    assert cell.wait().results == ["0"]
+
+
+def test_the_published_state_has_the_documented_fields(kernel: Kernel) -> None:
+    from lpf_ipython import messages
+
+    cell = running(kernel)
+    job = kernel.pause()
+    [published] = kernel.until(lambda _: cell.of_type("lpf_state"))
+    assert set(published) == set(job)
+    described = messages.__doc__ or ""
+    assert all(f"{field} " in described or f"{field}," in described for field in published)
+    ends(kernel, cell, job["id"])

@@ -31,6 +31,8 @@ def pytest_collection_finish(session):
     if shell is not None:
         shell.extension_manager.load_extension("lpf")
 """
+# What the suite of ipykernel wants, and some versions of it do not ask for.
+MORE = ("flaky", "ipyparallel", "nbformat", "pytest-asyncio>=1", "pytest-timeout", "trio")
 OPTIONS = {
     "ipykernel": ["-o", "asyncio_default_fixture_loop_scope=function"],
     "ipython": [],
@@ -40,7 +42,7 @@ OPTIONS = {
 @pytest.fixture(scope="module")
 def place() -> Path:
     packages = [f"{name}[test]=={importlib.metadata.version(name)}" for name in OPTIONS]
-    return environment("suites", *packages)
+    return environment("suites", *packages, *MORE)
 
 
 def sources(package: str, folder: Path) -> Path:
