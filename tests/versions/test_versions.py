@@ -27,8 +27,10 @@ SELF = ["--ignore=tests/versions", "-m", "not matrix", "-p", "no:cacheprovider",
 
 @pytest.mark.parametrize(("ipykernel", "ipython"), VERSIONS)
 def test_kernels_and_magics(ipykernel: str, ipython: str) -> None:
-    packages = [f"ipykernel=={ipykernel}", *([f"ipython=={ipython}"] if ipython else [])]
-    env = overlay("-".join(packages).replace("==", "-"), *packages)
+    packages = [f"ipykernel=={ipykernel}"]
+    if ipython:
+        packages += [f"ipython=={ipython}", "decorator"]  # Which IPython 9 does without.
+    env = overlay(f"ipykernel-{ipykernel}-ipython-{ipython or 'here'}", *packages)
     asked = "import ipykernel, IPython; print(ipykernel.__version__, IPython.__version__)"
     found = run([sys.executable, "-c", asked], 60, env=env, cwd=ROOT)
     assert found.stdout.split()[0] == ipykernel
