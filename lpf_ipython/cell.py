@@ -25,6 +25,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
+import sys
 import threading
 import time
 import types
@@ -57,6 +58,11 @@ FIRST = "first"
 _STRENGTH = {"pause": 0, "interrupt": 1, "end": 2}
 # An order given while the driver is between two steps is pressed again, so many milliseconds.
 _PRESSES = 50
+# While a cell shares: the switch interval of threads, in quanta; and for how many seconds the threads
+# that carry messages have the GIL for themselves when there is one, and how often in a quantum.
+_SWITCHES = 0.05
+_CARRYING = 0.0002
+_CARRIES = 3
 # A time limit of zero would mean: create only.
 _INSTANT = 0.0001
 
@@ -138,6 +144,7 @@ class Cell:
         # While it is lent out: its state.
         self.lent: State | None = None
         self.quantum: Callable[[], float | None] = lambda: None
+        self.in_transit: Callable[[], bool] = lambda: False
         self.stand_in: Any = None  # Who gets interrupts then.
         self.changed_hands: Callable[[Cell, bool], None] = lambda cell, lent: None
         self.gate: Callable[[], Gate] = lambda: asyncio.get_running_loop().create_future()
@@ -390,7 +397,8 @@ class Driver:
                 quantum = self.cell.quantum()
                 if quantum is not None:
                     left = min(left, quantum)
-                go(*args, timeout=None if left == math.inf else left)
+                with _threads_let_in(quantum):
+                    go(*args, timeout=None if left == math.inf else left)
             finally:
                 self._sigint.ours()
         except KeyboardInterrupt:
@@ -400,6 +408,7 @@ class Driver:
     def _let_others_in(self) -> Generator[Any, Any, None]:
         """A quantum is over: let the event loop do what has come up, for another one at most."""
         cell = self.cell
+        self._let_messages_through()
         if not cell.has_company():
             return
         self._sigint.step_aside(cell.stand_in)
@@ -408,8 +417,15 @@ class Driver:
         yield
         while time.monotonic() < end and cell.has_company():
             yield
+        self._let_messages_through()
         cell.regain()
         self._sigint.back()
+
+    def _let_messages_through(self) -> None:
+        for _ in range(_CARRIES):
+            if not self.cell.in_transit():
+                return
+            time.sleep(_CARRYING)
 
     def _arrived_here(self) -> None:
         """An interrupt came to the driver rather than to the cell, for which it was meant."""
@@ -596,6 +612,30 @@ class Driver:
             cell.ending = cell.outcome(cell, True)
             cell.patience = None  # The outer driver goes on, to the reply.
             raise Abandoned
+
+
+class _threads_let_in:
+    """Let the threads that carry messages have the GIL within a quantum.
+
+    A thread that wants the GIL asks for it after the switch interval, 5 ms, and waits anew whenever
+    it was released and taken again: as it is after every quantum, so that they might never get it.
+    And they need it once for each part of a message.
+    """
+
+    __slots__ = ("_before", "_interval")
+
+    def __init__(self, quantum: float | None) -> None:
+        self._before = self._interval = sys.getswitchinterval()
+        if quantum is not None and quantum * _SWITCHES < self._before:
+            sys.setswitchinterval(quantum * _SWITCHES)
+            self._interval = sys.getswitchinterval()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        if self._interval != self._before and sys.getswitchinterval() == self._interval:
+            sys.setswitchinterval(self._before)
 
 
 def _timeout(limit: float, cpu: bool, cell: Cell, abandoned: bool) -> CellEnded:

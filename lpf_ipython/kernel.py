@@ -108,6 +108,7 @@ class KernelRunner:
         self.loop: asyncio.AbstractEventLoop = kernel.io_loop.asyncio_loop
         self.current: Cell | None = None
         self.hooks = ShellHooks(self.shell, self)
+        self._in_transit = private.carriers(kernel)
         self._swap = Swap(items(self.shell, list(private.streams()), kernel))
         self._turn = Turn()
         self._requests: dict[int, Request] = {}
@@ -319,6 +320,7 @@ class KernelRunner:
         request.awaited = "cellId" not in metadata
         cell.parked = functools.partial(self._parked, request)
         cell.quantum = self._quantum
+        cell.in_transit = self._in_transit
         cell.stand_in = self._interrupted
         cell.changed_hands = functools.partial(self._changed_hands, request)
         job.background = request.background

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import select
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,7 @@ __all__ = [
     "after_queued",
     "borrowed",
     "borrowed_for_input",
+    "carriers",
     "has_work",
     "input_request",
     "missing",
@@ -229,6 +231,33 @@ def has_work(loop: asyncio.AbstractEventLoop) -> bool:
         )
     except AttributeError:
         return True
+
+
+def carriers(kernel: Kernel) -> Callable[[], bool]:
+    """Return what says whether a thread that carries messages has one in hand, or one to take.
+
+    The event loops of these threads are asked by their epoll, which is itself a file that can be
+    polled; and one whose frame is not in there is under way, between two parts of a message, say.
+    Main thread.
+    """
+    poll = select.poll()
+    resting: dict[int, Any] = {}
+    for name in ("shell_channel_thread", "control_thread", "iopub_thread"):  # The first: 7.
+        owner = getattr(kernel, name, None)
+        loop = getattr(getattr(owner, "io_loop", None), "asyncio_loop", None)
+        selector: Any = getattr(loop, "_selector", None)
+        ident = getattr(getattr(owner, "thread", owner), "ident", None)
+        if ident is not None and hasattr(selector, "fileno"):
+            poll.register(selector.fileno(), select.POLLIN)
+            resting[ident] = type(selector).select.__code__
+
+    def in_transit() -> bool:
+        if any(event & select.POLLIN for _, event in poll.poll(0)):
+            return True
+        frames = sys._current_frames()
+        return any(i in frames and frames[i].f_code is not rest for i, rest in resting.items())
+
+    return in_transit
 
 
 # The queue of shell messages: what is in it when a cell is paused was meant to run after it.

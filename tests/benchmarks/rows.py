@@ -9,9 +9,10 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
-from measure import Cost, in_turns, per_operation, show
+from measure import in_turns, per_operation, show
+from responsive import responsive
+from row import Row, cost_row
 
 import lpf
 
@@ -27,23 +28,6 @@ NOTES = (
     "inlined call: f(), for which the interpreter loop makes no call at all.",
     "C frames: 100 levels of sorted(…, key=…) below the switch.",
 )
-
-
-@dataclass
-class Row:
-    what: str
-    ours: str
-    peer: str
-    theirs: str
-    ratio: float
-    aim: float | None = None
-    noise: str = ""
-
-
-def cost_row(what: str, ours: Cost, peer: str, theirs: Cost, aim: float | None = None) -> Row:
-    noise = f"+{ours.disturbance:.0%} +{theirs.disturbance:.0%}"
-    ratio = ours.least / theirs.least
-    return Row(what, show(ours.least), peer, show(theirs.least), ratio, aim, noise)
 
 
 def nothing() -> None:
@@ -435,4 +419,5 @@ GROUPS: dict[str, Callable[[], Iterable[Row]]] = {
     "memory": memory,
     "limits": limits,
     "cells": cells,
+    "responsive": responsive,
 }
