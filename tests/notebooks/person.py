@@ -1,4 +1,5 @@
 """Runs a notebook as a person does: Shift-Enter, wait until the cell is done or paused, go on.
+Nobody waits for one in the background.
 
 Other than nbclient it answers when it is asked for input, so that cells may be paused; and it reads
 on, so that what a resumed cell prints later ends up in that cell.
@@ -23,6 +24,8 @@ from typing import Any
 import nbformat
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+
+from lpf_ipython.background import is_background
 
 __all__ = ["Person", "kernel", "run"]
 
@@ -67,6 +70,7 @@ class Person:
         self._typed = typed
         self._cells: dict[str, Any] = {}
         self._over: set[str] = set()
+        self._begun: set[str] = set()
         self._displays: dict[str | None, list[Any]] = {}
         self.notices: list[str] = []
         self._answers: dict[str, list[str]] = {}
@@ -84,7 +88,8 @@ class Person:
         keys = [start for start in self._typed if cell.source.startswith(start)]
         self._answers[ident] = list(self._typed[keys[0]]) if keys else []
         end = time.monotonic() + _LONG
-        while ident not in self._over:
+        over = self._begun if is_background(cell.source) else self._over
+        while ident not in over:
             assert time.monotonic() < end, f"neither done nor paused: {cell.source!r}"
             self._listen(0.02)
         quiet = time.monotonic() + _QUIET
@@ -126,6 +131,8 @@ class Person:
         cell = self._cells.get(message["parent_header"].get("msg_id"))
         if kind == "lpf_state" and content["state"] == "paused":
             self._over.add(content["msg_id"])
+        elif kind == "status" and cell is not None:
+            self._begun.add(message["parent_header"]["msg_id"])
         elif kind == "execute_reply" and cell is not None:
             self._over.add(message["parent_header"]["msg_id"])
             cell.execution_count = content.get("execution_count")

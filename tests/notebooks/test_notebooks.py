@@ -102,6 +102,20 @@ def test_the_tour_of_the_buttons_ends_if_nobody_presses_any() -> None:
     assert run.seconds < 60
 
 
+def test_busy_but_answering() -> None:
+    run = Run("07-busy-but-answering.ipynb")
+    beats, *_ = run["before = beats"].split()
+    assert 2 <= int(beats) <= 25
+    assert run["end = time.monotonic() + 5"] == "the slider stands at 0\n"
+    assert run["first = len"] == "True\n"
+    assert "running in the background" in run["%lpf jobs"]
+    assert run["%%background\nprimes"].startswith("found ")
+    racing, safe = (text.split()[0] for text in run.all("count("))
+    assert 0 < int(racing) <= 1_000_000
+    assert int(safe) == 100_000
+    assert run.seconds < 60
+
+
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_each_code_cell_has_a_sentence_before_it(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
