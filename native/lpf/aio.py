@@ -53,7 +53,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import FrameType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from . import _native
+from . import _direct, _native
 from ._errors import Cancelled, StateError, ThreadError, TimedOut
 
 __all__ = [
@@ -481,9 +481,12 @@ class Installation:
         self._factory = create_task_factory(
             quantum=quantum, eager=eager, then=None if eager else former
         )
+        # Of those who call asyncio.Task, which no factory that was there before has seen either.
+        self._direct = create_task_factory(quantum=quantum)
         self._watchdog = None if report_after is None else _Watchdog(loop, report_after)
         loop.set_task_factory(self._factory)
         _installations[loop] = self
+        _direct.put_in(_maker_of)
         if self._watchdog is not None:
             self._watchdog.start()
 
@@ -494,6 +497,8 @@ class Installation:
         """
         if _installations.get(self.loop) is self:
             del _installations[self.loop]
+            if not _installations:
+                _direct.take_out()
         if self.loop.get_task_factory() is self._factory:
             self.loop.set_task_factory(self._former)
         if self._watchdog is not None:
@@ -510,6 +515,11 @@ class Installation:
 _installations: weakref.WeakKeyDictionary[_Loop, Installation] = weakref.WeakKeyDictionary()
 
 
+def _maker_of(loop: _Loop) -> _Factory | None:
+    installation = _installations.get(loop)
+    return None if installation is None else installation._direct
+
+
 def install(
     loop: _Loop | None = None, quantum: float = QUANTUM, *, report_after: float | None = 1.0
 ) -> Installation:
@@ -518,8 +528,11 @@ def install(
     A task factory that the loop has already goes on making the tasks.  Installed a second time, the
     quantum of the second time holds.
 
-    Tasks that a library makes by calling ``asyncio.Task`` itself pass by every task factory and stay as
-    they are; aiohttp does so on Python 3.12 and later.  ``run`` and ``preemptible`` work in them.
+    Tasks that a library makes by calling ``asyncio.Task`` itself pass by every task factory; aiohttp does
+    so on Python 3.12 and later.  For them, the name ``asyncio.Task`` stands for a subclass that knows the
+    loops, until the last of them is uninstalled; to other loops it is what it was.  Who has imported the
+    class itself before (``from asyncio import Task``) and calls it still makes ordinary tasks; ``run`` and
+    ``preemptible`` work in them.
 
     Args:
         loop: None: the running one.

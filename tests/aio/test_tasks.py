@@ -540,3 +540,73 @@ def test_an_eager_task_inside_a_function_that_a_step_has_launched(run: Run, work
         return "child"
 
     run(main())
+
+
+# ---- Libraries that call asyncio.Task themselves -------------------------------------------
+
+
+def test_a_task_that_is_made_without_the_factory_is_preempted_too(run: Run, work: Work) -> None:
+    async def main() -> int:
+        beat = asyncio.create_task(work.beat())
+
+        async def compute() -> int:
+            return work.until(3)
+
+        task = asyncio.Task(compute(), name="mine")
+        assert type(task) is aio.Task
+        assert isinstance(task, asyncio.Task)
+        assert task.get_name() == "mine"
+        beats = await task
+        beat.cancel()
+        return beats
+
+    assert run(main()) >= 3
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
+def test_one_that_starts_at_once_as_well(run: Run, work: Work) -> None:
+    async def main() -> int:
+        beat = asyncio.create_task(work.beat())
+        await asyncio.sleep(0)
+
+        async def compute() -> int:
+            return work.until(3)
+
+        loop = asyncio.get_running_loop()
+        beats: int = await asyncio.Task(compute(), loop=loop, eager_start=True)
+        beat.cancel()
+        return beats
+
+    assert run(main()) >= 3
+
+
+def test_other_loops_have_ordinary_tasks_and_the_class_comes_back() -> None:
+    real = asyncio.Task
+    installed, other = aio.new_event_loop(QUANTUM), asyncio.new_event_loop()
+    try:
+        assert asyncio.Task is not real
+        assert issubclass(real, asyncio.Task)
+        assert issubclass(aio.Task, asyncio.Task)
+        assert asyncio.Task[int] is not None
+
+        async def kind() -> type:
+            return type(asyncio.Task(asyncio.sleep(0)))
+
+        class Own(asyncio.Task):  # type: ignore[type-arg]
+            pass
+
+        async def own() -> type:
+            task = Own(asyncio.sleep(0))
+            await task
+            return type(task)
+
+        assert other.run_until_complete(kind()) is real
+        assert other.run_until_complete(own()) is Own
+        assert installed.run_until_complete(own()) is Own
+        assert not isinstance(installed.create_task(asyncio.sleep(0)), Own)
+        installed.run_until_complete(asyncio.sleep(0))
+    finally:
+        aio.uninstall(installed)
+        installed.close()
+        other.close()
+    assert asyncio.Task is real
