@@ -411,6 +411,18 @@ def cells() -> Iterable[Row]:
     yield Row("what it costs more", show(more), "aim", show(aim), more / aim, 1)
 
 
+# ---- Bombs ------------------------------------------------------------------------------------
+
+
+def bombs() -> Iterable[Row]:
+    try:
+        denial = importlib.import_module("denial")
+    except ImportError as error:
+        yield Row(f"bombs are left out: {error}", "", "", "", 0.0)
+        return
+    yield from denial.rows()
+
+
 GROUPS: dict[str, Callable[[], Iterable[Row]]] = {
     "calls": calls,
     "switches": switches,
@@ -420,4 +432,5 @@ GROUPS: dict[str, Callable[[], Iterable[Row]]] = {
     "limits": limits,
     "cells": cells,
     "responsive": responsive,
+    "bombs": bombs,
 }

@@ -92,6 +92,18 @@ def test_limits_for_graders_and_agents(how: str) -> None:
     assert f"the cell's limit of {limit} passed" in shown[7]
 
 
+def test_stop_anything() -> None:
+    run = Run("04-stop-anything.ipynb")
+    assert run["%%timeout"].startswith("CellTimeout: the cell's limit of 300 ms passed")
+    assert run["import hashlib"] == "('505112a590be61ac', True)"
+    assert run["import json"].startswith("dumps took longer than 0.1 s")
+    ours, theirs = run["from statistics"].strip().splitlines()
+    assert ours.split()[2::2] == theirs.split()[1::2] == ["PNG", "zip", "XML", "regex"]
+    assert "Figure" in run["%matplotlib"]
+    assert run["[call for call"] == "([], 3)"
+    assert run.seconds < 60
+
+
 def test_the_tour_of_the_buttons_ends_if_nobody_presses_any() -> None:
     run = Run("05-buttons.ipynb")
     assert re.search(r"^\[1\] paused after 5(\.\d+)? s  line \d+ in <cell 2>: ", run.notices)
