@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +13,15 @@ from lab.browser import Browser, chromium
 from lab.notebook import Page
 from lab.server import Server
 
+# The front end is the same for all of them.
+ON_ONE_PYTHON = pytest.mark.slow if sys.version_info[:2] == (3, 13) else pytest.mark.matrix
+# The interpreter of an environment with another JupyterLab; see test_versions.
+PYTHON = os.environ.get("LPF_TEST_LAB_PYTHON", sys.executable)
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"))
+    server = Server(tmp_path_factory.mktemp("server"), python=PYTHON)
     yield server
     server.close()
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from lab.server import TOKEN, Server
 
+_CELLS = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell"
+
 
 class Page:
     """What a user does and sees. Waits are for something to be visible, never for a time."""
@@ -31,7 +33,7 @@ class Page:
 
     def cell(self, number: int) -> Any:
         """Return the cell with this index, from 0."""
-        return self.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell").nth(number)
+        return self.page.locator(_CELLS).nth(number)
 
     def select(self, number: int) -> None:
         """Make a cell the active one, in command mode."""
@@ -116,7 +118,11 @@ class Page:
     def insert_and_run(self, source: str) -> None:
         """Put a new cell below the second one and run it; those below are one further down."""
         self.select(1)
-        self.keys("b", "Enter")
+        before = self.page.locator(_CELLS).count()
+        self.keys("b")
+        expect(self.page.locator(_CELLS)).to_have_count(before + 1)
+        self.cell(2).locator(".cm-content").click()
+        expect(self.cell(2).locator(".cm-content")).to_be_focused()
         self.page.keyboard.insert_text(source)
         self.keys("Control+Enter")
 

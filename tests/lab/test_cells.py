@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from lab.conftest import ON_ONE_PYTHON
 from lab.notebook import Page, expect
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, ON_ONE_PYTHON]
 
 LOOP = "print('go')\nwhile not done:\n    pass\nprint('ended by itself')"
 
@@ -94,9 +95,10 @@ def test_the_palette_and_the_menu_have_the_commands(lab: Page) -> None:
     lab.run_to_end(0)
     lab.run(1)
     lab.wait_for_button("pause", enabled=True)
-    lab.keys("Control+Shift+C")
-    lab.page.keyboard.type("pause running cell")
-    lab.keys("Enter")
+    lab.page.get_by_role("menuitem", name="View").click()
+    lab.page.get_by_role("menuitem", name="Activate Command Palette").click()
+    lab.page.locator(".lm-CommandPalette-input:visible").fill("pause running cell")
+    lab.page.locator(".lm-CommandPalette-item:visible", has_text="Pause Running Cell").click()
     lab.wait_for_mark(1, "paused")
     lab.page.get_by_role("menuitem", name="Kernel").click()
     lab.page.get_by_role("menuitem", name="Cancel Cell").click()

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
+from lab.conftest import ON_ONE_PYTHON
 from lab.notebook import Page, expect
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, ON_ONE_PYTHON]
 
 FUNCTION = """
 def work(n):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.conftest import ON_ONE_PYTHON
 from lab.node import SOURCE, install, npm
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, ON_ONE_PYTHON]
 
 
 @pytest.fixture(scope="module", autouse=True)

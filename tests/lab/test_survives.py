@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from lab.browser import Browser
+from lab.conftest import ON_ONE_PYTHON
 from lab.notebook import Page, expect
 from lab.server import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, ON_ONE_PYTHON]
 
 LOOP = "print('go')\nwhile not done:\n    pass\nprint('ended by itself')\n'a value'"
 

@@ -1,0 +1,27 @@
+"""The tests in the browser with the oldest JupyterLab 4 and Notebook 7 that are supported.
+
+pytest -m matrix tests/lab/test_versions.py
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from versions.environments import ROOT, environment, run
+
+pytestmark = [pytest.mark.matrix, pytest.mark.slow]
+
+TESTS = ("buttons", "cells", "panels", "survives")
+
+
+def test_jupyterlab_4_2_and_notebook_7_2() -> None:
+    folder = environment("lab-4.2", "jupyterlab==4.2.*", "notebook==7.2.*", "hatchling")
+    files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in TESTS]
+    command = [sys.executable, "-m", "pytest", *files, "-m", "slow", "-p", "no:cacheprovider", "-q"]
+    env = {**os.environ, "LPF_TEST_LAB_PYTHON": str(folder / "bin" / "python")}
+    done = run([*command, "--tb=short"], 1200, env=env, cwd=ROOT)
+    assert done.returncode == 0, done.stdout[-6000:]
