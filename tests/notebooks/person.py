@@ -29,7 +29,7 @@ from lpf_ipython.background import is_background
 
 __all__ = ["Person", "kernel", "run"]
 
-_LONG = 60.0
+_LONG = 120.0
 # What is still on its way when a cell is done or paused comes within this time.
 _QUIET = 0.3
 _OUTPUTS = {"stream", "display_data", "update_display_data", "execute_result", "error"}

@@ -114,6 +114,16 @@ def test_the_tour_of_the_buttons_ends_if_nobody_presses_any() -> None:
     assert run.seconds < 60
 
 
+def test_head_of_line_blocking() -> None:
+    run = Run("06-head-of-line-blocking.ipynb")
+    table = run["import json"]
+    for mode in ("asyncio", "threads", "processes", "lpf"):
+        assert re.search(rf"^aiohttp +2.0% {mode} +\d", table, re.MULTILINE)
+    assert run["import matplotlib"].startswith("<Figure size")
+    assert run["def row"].startswith("2% long: p50 ")
+    assert run.seconds < 120
+
+
 def test_busy_but_answering() -> None:
     run = Run("07-busy-but-answering.ipynb")
     beats, *_ = run["before = beats"].split()
