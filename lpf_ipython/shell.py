@@ -66,13 +66,7 @@ class ShellHooks:
     def _wrapped_run_cell_async(self) -> Any:
         original = self._run_cell_async
 
-        @functools.wraps(original)
-        async def run_cell_async(*args: Any, **kwargs: Any) -> Any:
-            cell = self._first_call()
-            if cell is None:
-                return await original(*args, **kwargs)
-            cell.began = True
-            coro = original(*args, **kwargs)
+        async def driven(cell: Cell, coro: Any) -> Any:
             try:
                 result = await (coro if lpf.current() is not None else Driver(cell).drive(coro))
             except Abandoned:
@@ -82,6 +76,16 @@ class ShellHooks:
                 # stop the event loop.
                 result = self._cut_short(cell)
             return self._settled(cell, result)
+
+        @functools.wraps(original)
+        def run_cell_async(*args: Any, **kwargs: Any) -> Any:
+            # Whose cell it is, is asked now: the task that awaits this may begin after others ran.
+            cell = self._first_call()
+            coro = original(*args, **kwargs)
+            if cell is None:
+                return coro
+            cell.began = True
+            return driven(cell, coro)
 
         return run_cell_async
 
