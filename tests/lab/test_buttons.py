@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.notebook import Page
+from lab.notebook import Page, expect
 
 pytestmark = pytest.mark.slow
 
@@ -68,3 +68,16 @@ def test_a_kernel_without_lpf_is_offered_it(lab: Page) -> None:
     lab.run(0)
     lab.press("pause")
     lab.wait_for_button("pause", title="Resume")
+
+
+def test_a_pause_that_takes_long_says_what_it_waits_for(lab: Page) -> None:
+    held = "import lpf, os\nwith lpf.uninterruptible():\n    while not os.path.exists('go'): pass"
+    lab.open("long", "%load_ext lpf", f"{held}\nwhile True:\n    pass")
+    lab.run_to_end(0)
+    lab.run(1)
+    lab.press("pause")
+    lab.wait_for_button("pause", title="not paused yet: .* it will be paused as soon as it does")
+    expect(lab.button("pause").locator(".lpf-spinner")).to_be_visible()
+    (lab.server.notebooks / "go").touch()
+    lab.wait_for_button("pause", title="Resume")
+    expect(lab.button("pause").locator(".lpf-spinner")).to_have_count(0)

@@ -48,7 +48,8 @@ def client(server: Server, kernel: str) -> Iterator[BlockingKernelClient]:
     file = server.directory / "runtime" / f"kernel-{kernel}.json"
     client = BlockingKernelClient(connection_file=str(file))
     client.load_connection_file()
-    client.start_channels()
+    # A heart that beats late on a busy machine is no reason to give up.
+    client.start_channels(hb=False)
     client.wait_for_ready(timeout=60)
     client.execute("%load_ext lpf", reply=True, timeout=60)
     yield client
