@@ -22,6 +22,7 @@
 #include <internal/pycore_context.h>
 #include <internal/pycore_frame.h>
 #include <internal/pycore_interp.h>
+#include <internal/pycore_runtime.h>
 #if PY_VERSION_HEX >= 0x030D0000
 #include <internal/pycore_ceval.h> /* _PY_GIL_DROP_REQUEST_BIT */
 #endif
@@ -132,6 +133,17 @@ static inline bool lpf_frame_is_python(lpf_frame *frame)
 static inline int lpf_frame_offset(lpf_frame *frame)
 {
     return _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
+}
+
+/* Are there signals that no check has begun to handle?  For the main thread. */
+static inline bool lpf_signals_pending(PyThreadState *ts)
+{
+#if LPF_PY(13)
+    return (_Py_atomic_load_uintptr_relaxed(&ts->eval_breaker) & _PY_SIGNALS_PENDING_BIT) != 0;
+#else
+    (void)ts;
+    return _Py_atomic_load_relaxed(&_PyRuntime.ceval.signals_pending) != 0;
+#endif
 }
 
 /* Is the cyclic collector at work (in a finalizer, say)? */

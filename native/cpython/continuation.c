@@ -214,10 +214,8 @@ static PyObject *get_value(Continuation *c, void *closure)
 static PyObject *get_starved(Continuation *c, void *closure)
 {
     (void)closure;
-    if (lpf_starve_hit() && c->core.state == LPF_RUNNING) {
-        c->starved = true;
-    }
-    return PyBool_FromLong(c->starved);
+    lpf_starve_note();
+    return PyBool_FromLong(c->starved != LPF_NOT_STARVED);
 }
 
 static PyObject *get_broke_into(Continuation *c, void *closure)

@@ -87,11 +87,12 @@ static bool in_bytecode_loop(const void *ucontext)
 
 void lpf_ladder_reached(void)
 {
+    /* First of all: a tick in between begins anew. */
+    climb.since = 0;
+    lpf_watch_interrupt_seen();
     lpf_iterators_unwrap();
     lpf_starve_end();
-    lpf_watch_interrupt_seen();
     lpf_report_over();
-    climb.since = 0;
 }
 
 static bool holds_gil(PyThreadState *ts)
@@ -155,25 +156,32 @@ static void rung_three(uint64_t waited, uint64_t now, void *ucontext)
     }
 }
 
-/* How long what runs may take to reach a safe point if it is to be ended, and not just paused. */
-static uint64_t patience(struct lpf__thread *t)
+/* A finally block has half of the grace for its own C code. */
+static bool unwinds(const struct lpf_canceller *canceller, uint64_t now)
 {
-    struct lpf__due due = lpf__find_due(t, lpf__now());
-    bool ends = due.limit != NULL;
-    if (due.function != NULL && due.function->host == &lpf_python_host) {
-        const Continuation *c = lpf_continuation_of(due.function);
-        ends = ends || c->canceller.active || c->insists;
-    }
-    return ends ? STARVE_AFTER : lpf_watch_interrupted() ? STARVE_INTERRUPTED_AFTER : LPF_FOREVER;
+    return canceller->exception != NULL && now < canceller->half;
 }
 
-static void note_starved(struct lpf__thread *t)
+/* Is what runs to be ended, and not just paused, or left alone? */
+static bool to_be_ended(struct lpf__thread *t, uint64_t now)
 {
-    for (lpf_t *c = t->current; c != NULL; c = c->caller) {
-        if (c->host == &lpf_python_host) {
-            lpf_continuation_of(c)->starved = true;
-        }
+    struct lpf__due due = lpf__find_due(t, now);
+    if (due.limit != NULL) {
+        return !unwinds(&lpf_limit_of(due.limit)->canceller, now);
     }
+    if (due.function == NULL || due.function->host != &lpf_python_host) {
+        return false;
+    }
+    const Continuation *c = lpf_continuation_of(due.function);
+    return c->canceller.active ? !unwinds(&c->canceller, now) : c->insists;
+}
+
+/* How long what runs may take to reach a safe point. */
+static uint64_t patience(struct lpf__thread *t)
+{
+    return to_be_ended(t, lpf__now()) ? STARVE_AFTER
+           : lpf_watch_interrupted()  ? STARVE_INTERRUPTED_AFTER
+                                      : LPF_FOREVER;
 }
 
 static uint64_t cpu_time(void)
@@ -188,12 +196,11 @@ static bool rung_four(struct lpf__thread *t, uint64_t waited, uint64_t now)
     if (waited < STARVE_AFTER || waited < patience(t) || cpu_time() - climb.cpu < STARVE_CPU) {
         return false;
     }
-    if (lpf_starve_hit()) {
-        note_starved(t);
+    if (lpf_starve_note()) {
         climb.starve_at = now + STARVE_PAUSE;
     }
     if (now >= climb.starve_at) {
-        lpf_starve_once();
+        lpf_starve_once(to_be_ended(t, now) ? LPF_STARVED_TO_END : LPF_STARVED_BY_INTERRUPT);
     }
     return true;
 }

@@ -59,6 +59,7 @@ static PyObject *limit_enter(TimeLimit *limit, PyObject *ignored)
     limit->within = t->current;
     lpf_cancel_clear(&limit->canceller);
     limit->core.due = false;
+    limit->starved = LPF_NOT_STARVED;
     limit->core.deadline = LPF_FOREVER;
     limit->started = lpf__now();
     struct lpf__limit **list = list_of(t, limit->within);
@@ -100,6 +101,18 @@ static PyObject *timed_out(TimeLimit *limit, PyObject *cause)
     return NULL;
 }
 
+/* What the block raises of its own goes through; what comes of the limit becomes TimedOut. */
+static bool comes_of(const TimeLimit *limit, PyObject *raised)
+{
+    if (limit->starved && (raised == Py_None || lpf_starve_may_raise(raised))) {
+        if (limit->core.due || limit->core.deadline <= lpf__now()) {
+            return true;
+        }
+    }
+    return limit->canceller.exception != NULL &&
+           (raised == Py_None || raised == limit->canceller.exception);
+}
+
 static PyObject *limit_exit(TimeLimit *limit, PyObject *const *args, Py_ssize_t count)
 {
     if (!limit->entered) {
@@ -111,13 +124,20 @@ static PyObject *limit_exit(TimeLimit *limit, PyObject *const *args, Py_ssize_t 
                                           "than it was entered in");
         return NULL;
     }
+    lpf_starve_note(); /* While it is in the list. */
     take_out(limit);
-    bool fired = limit->canceller.exception != NULL;
+    lpf_ladder_end();
+    PyObject *answer;
     PyObject *raised = count > 1 ? args[1] : Py_None;
-    /* What the block raises of its own goes through; what comes of the limit becomes TimedOut. */
-    bool ours = fired && (raised == Py_None || raised == limit->canceller.exception);
+    if (comes_of(limit, raised)) {
+        answer = timed_out(limit, raised);
+    } else if (limit->starved && lpf_starve_may_raise(raised) &&
+               lpf_starve_raise_reason(limit->starved) < 0) {
+        answer = NULL; /* With the interrupt, or the limit further out, that it stands for. */
+    } else {
+        answer = Py_NewRef(Py_False);
+    }
     lpf_cancel_clear(&limit->canceller);
-    PyObject *answer = ours ? timed_out(limit, raised) : Py_NewRef(Py_False);
     Py_DECREF(limit);
     return answer;
 }

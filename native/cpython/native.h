@@ -85,6 +85,9 @@ enum lpf_reason {
     LPF_REASON_PAUSE,   /* It called lpf.pause itself. */
 };
 
+/* Has an allocation been made to fail, and what for? */
+enum lpf_starved { LPF_NOT_STARVED, LPF_STARVED_TO_END, LPF_STARVED_BY_INTERRUPT };
+
 #define LPF_INLINE_ARGUMENTS 6
 
 typedef struct lpf_continuation {
@@ -107,7 +110,7 @@ typedef struct lpf_continuation {
     enum lpf_reason reason;
     bool cancelled;
     bool abandoned;
-    bool starved;        /* An allocation of it was made to fail. */
+    enum lpf_starved starved;
     bool insists;        /* Its time limit is going to be followed by a cancel. */
     bool kept;           /* By the list: dropped on another thread than its own. */
     int blas;            /* Which OpenBLAS it was abandoned in; see blas.c. */
@@ -254,10 +257,25 @@ void lpf_blas_end_threads(uintptr_t start, uintptr_t end);
 /* ---- starve.c ----------------------------------------------------------------------------- */
 
 /* From the handler, GIL held by this thread: its next allocation fails. */
-void lpf_starve_once(void);
-void lpf_starve_end(void); /* Not in the handler. */
-/* Has an allocation failed since this was last asked?  */
-bool lpf_starve_hit(void);
+void lpf_starve_once(enum lpf_starved why);
+/* Marks what runs if an allocation has failed since this was last asked; true if so.
+ * Async-signal-safe. */
+bool lpf_starve_note(void);
+/* MemoryError, or the SystemError that CPython raises where even that found no memory.  None is
+ * allowed. */
+bool lpf_starve_may_raise(PyObject *exception);
+/* Raises what such an exception stands for, -1, if that is known. */
+int lpf_starve_raise_reason(enum lpf_starved why);
+extern volatile sig_atomic_t lpf_starving;
+void lpf_starve_end(void); /* Not in the handler; GIL held. */
+
+/* What was to be ended has ended: no allocation fails from here on. */
+static inline void lpf_ladder_end(void)
+{
+    if (lpf_starving) {
+        lpf_ladder_reached();
+    }
+}
 
 /* ---- watch.c ------------------------------------------------------------------------------ */
 
@@ -313,6 +331,7 @@ typedef struct {
     uint64_t grace;
     uint64_t started;
     bool entered;
+    enum lpf_starved starved;
 } TimeLimit;
 
 extern PyTypeObject LpfTimeLimit_Type;

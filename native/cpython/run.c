@@ -52,9 +52,7 @@ void lpf_continuation_delete(Continuation *c)
 /* A MemoryError that rung 4 made stands for the cancel, or for the interrupt that is pending. */
 static void end_starved(Continuation *c)
 {
-    c->starved = true;
-    lpf_starve_end();
-    if (!PyErr_GivenExceptionMatches(c->exception, PyExc_MemoryError)) {
+    if (!lpf_starve_may_raise(c->exception)) {
         return;
     }
     if (c->canceller.active) {
@@ -62,7 +60,7 @@ static void end_starved(Continuation *c)
         return;
     }
     c->core.uninterruptible++; /* It has ended: only the interrupt is of interest. */
-    if (PyErr_CheckSignals() < 0) {
+    if (lpf_starve_raise_reason(c->starved) < 0) {
         Py_XSETREF(c->exception, lpf_take_exception());
     }
     c->core.uninterruptible--;
@@ -75,12 +73,14 @@ static void entry(void *self)
     c->result = PyObject_Vectorcall(c->function, c->arguments,
                                     (size_t)c->positional | PY_VECTORCALL_ARGUMENTS_OFFSET,
                                     c->keywords);
+    lpf_ladder_end();
     if (c->result == NULL) {
         c->exception = lpf_take_exception();
-        c->cancelled = c->canceller.exception != NULL && c->exception == c->canceller.exception;
-        if (c->starved || lpf_starve_hit()) {
+        if (c->starved) {
             end_starved(c);
         }
+        c->cancelled = c->cancelled ||
+                       (c->canceller.exception != NULL && c->exception == c->canceller.exception);
     }
     lpf_call_drop(c);
 }
@@ -139,6 +139,7 @@ void lpf_continuation_run(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
         lpf_pystate_end(ts, &c->outside);
     }
     lpf_pystate_load(ts, &c->outside);
+    lpf_ladder_end();
     if (c->blas != 0) {
         lpf_blas_abandoned(c->blas);
     }

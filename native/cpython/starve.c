@@ -11,22 +11,54 @@
  * gone, and tracemalloc or debug hooks underneath see every block.  The raw domain is left alone:
  * the runtime uses it where failure is fatal, and without the GIL.
  *
- * Invariant: `hungry` is set by the handler and cleared by the allocation that fails.
+ * Only the C code that the handler has interrupted is to fail, not what follows when that comes back
+ * by itself: neither the bytecode loop, which is at another instruction then, nor the handlers of
+ * signals that have come meanwhile (a KeyboardInterrupt that finds no memory would be lost), nor what
+ * tidies up behind an exception.
+ *
+ * What was running when an allocation failed is marked, functions and limits: a MemoryError that comes
+ * out of it may be ours.
+ *
+ * Invariants: `hungry` is set by the handler and cleared by the allocation that fails, or at the next
+ * safe point, or when what runs ends; whoever goes on then has all the memory there is.
  */
 #include "native.h"
 
 static PyMemAllocatorEx below_mem, below_object;
-static volatile sig_atomic_t installed;
-static volatile sig_atomic_t hungry;
-static volatile sig_atomic_t hit;
+volatile sig_atomic_t lpf_starving;
+static volatile sig_atomic_t hungry; /* enum lpf_starved, as */
+static volatile sig_atomic_t hit;    /* this. */
+
+/* Where Python stands while the C code that is to fail runs. */
+static struct {
+    const lpf_frame *frame;
+    int offset;
+} place;
+
+static int offset_in(lpf_frame *frame)
+{
+    return frame != NULL && lpf_frame_is_python(frame) ? lpf_frame_offset(frame) : -1;
+}
+
+static bool still_there(void)
+{
+    PyThreadState *ts = lpf_safepoint_main_state();
+    lpf_frame *frame = LPF_CURRENT_FRAME(ts);
+    return frame == place.frame && offset_in(frame) == place.offset && lpf_signals_pending(ts) &&
+           PyErr_Occurred() == NULL;
+}
 
 static bool fails(void)
 {
     if (!hungry || lpf__self == NULL || !lpf_safepoint_works_on(lpf__self)) {
         return false;
     }
-    hungry = 0;
-    hit = 1;
+    enum lpf_starved why = (enum lpf_starved)hungry;
+    hungry = LPF_NOT_STARVED;
+    if (!still_there()) {
+        return false;
+    }
+    hit = why;
     return true;
 }
 
@@ -72,29 +104,73 @@ static void unwrap(PyMemAllocatorDomain domain, PyMemAllocatorEx *below)
     }
 }
 
-void lpf_starve_once(void)
+void lpf_starve_once(enum lpf_starved why)
 {
-    if (!installed) {
-        installed = 1;
+    if (PyErr_Occurred() != NULL) { /* Reads the thread state. */
+        return;
+    }
+    if (!lpf_starving) {
+        lpf_starving = 1;
         wrap(PYMEM_DOMAIN_MEM, &below_mem);
         wrap(PYMEM_DOMAIN_OBJ, &below_object);
     }
-    hungry = 1;
+    lpf_frame *frame = LPF_CURRENT_FRAME(lpf_safepoint_main_state());
+    place.frame = frame;
+    place.offset = offset_in(frame);
+    hungry = (sig_atomic_t)why;
 }
 
 void lpf_starve_end(void)
 {
+    if (!lpf_starving) {
+        return;
+    }
     hungry = 0;
-    if (installed) {
-        unwrap(PYMEM_DOMAIN_MEM, &below_mem);
-        unwrap(PYMEM_DOMAIN_OBJ, &below_object);
-        installed = 0;
+    unwrap(PYMEM_DOMAIN_MEM, &below_mem);
+    unwrap(PYMEM_DOMAIN_OBJ, &below_object);
+    lpf_starving = 0;
+    lpf_starve_note();
+}
+
+bool lpf_starve_may_raise(PyObject *exception)
+{
+    return exception != Py_None && (PyErr_GivenExceptionMatches(exception, PyExc_MemoryError) ||
+                                    PyErr_GivenExceptionMatches(exception, PyExc_SystemError));
+}
+
+int lpf_starve_raise_reason(enum lpf_starved why)
+{
+    if (PyErr_CheckSignals() < 0) {
+        return -1;
+    }
+    if (why == LPF_STARVED_BY_INTERRUPT) { /* Its own exception found no memory. */
+        PyErr_SetNone(PyExc_KeyboardInterrupt);
+        return -1;
+    }
+    return 0;
+}
+
+static void mark(struct lpf__limit *limit, enum lpf_starved why)
+{
+    for (; limit != NULL; limit = limit->outer) {
+        lpf_limit_of(limit)->starved = why;
     }
 }
 
-bool lpf_starve_hit(void)
+bool lpf_starve_note(void)
 {
-    bool was = hit != 0;
-    hit = 0;
-    return was;
+    const struct lpf__thread *t = lpf__self;
+    if (!hit || t == NULL || !lpf_safepoint_works_on(t)) {
+        return false;
+    }
+    enum lpf_starved why = (enum lpf_starved)hit;
+    hit = LPF_NOT_STARVED;
+    for (lpf_t *c = t->current; c != NULL; c = c->caller) {
+        mark(c->limits, why);
+        if (c->host == &lpf_python_host) {
+            lpf_continuation_of(c)->starved = why;
+        }
+    }
+    mark(t->limits, why);
+    return true;
 }

@@ -84,8 +84,7 @@ static int run_call(PyThreadState *ts, Continuation *c, uint64_t limit_ns)
 /* C code that reached no safe point after the limit was ended by an allocation that failed (rung 4). */
 static bool was_starved(const Continuation *c)
 {
-    return c->starved && c->exception != NULL &&
-           PyErr_GivenExceptionMatches(c->exception, PyExc_MemoryError);
+    return c->starved && c->exception != NULL && lpf_starve_may_raise(c->exception);
 }
 
 PyObject *lpf_call_py(PyObject *module, PyObject *const *args, Py_ssize_t positional,
