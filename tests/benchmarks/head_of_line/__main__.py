@@ -20,6 +20,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -64,12 +65,13 @@ def running(server: str, mode: str, rounds: float) -> Iterator[int]:
             preexec_fn=lambda: os.sched_setaffinity(0, {processors()[0]}),
             process_group=0,
         )
-        try:
-            yield port
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
-            process.wait()
+    # From here on only the server has the socket: without one, connections are refused.
+    try:
+        yield port
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def load(port: int, part: float, how: str, size: float, seconds: float) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import multiprocessing
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -35,7 +36,10 @@ def responder(mode: str, rounds: float) -> Respond:
             burn(int(milliseconds * rounds))
 
         return here
-    pool: Executor = ThreadPoolExecutor() if mode == "threads" else ProcessPoolExecutor(2)
+    if mode == "threads":
+        pool: Executor = ThreadPoolExecutor()
+    else:  # A fork from the middle of a server would inherit locks that somebody holds.
+        pool = ProcessPoolExecutor(2, multiprocessing.get_context("spawn"))
 
     async def there(milliseconds: float) -> None:
         await asyncio.get_running_loop().run_in_executor(pool, burn, int(milliseconds * rounds))
