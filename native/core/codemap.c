@@ -40,6 +40,7 @@ enum kind {
     REFUSE,
     LEAVE,
     LEAF, /* As its caller. */
+    LOCK, /* Waits for a lock of its caller's; refused, but see lpf__codemap_waits_for_lock. */
 };
 
 struct range {
@@ -89,6 +90,10 @@ static const char *const leaves[] = {
     "flock",   "syscall",    "sched_yield", "clock_gettime",
     "sleep",   "usleep",
 };
+
+/* Functions of the C library that wait for a lock of their caller's. */
+static const char *const locks[] = {"pthread_mutex_lock", "pthread_rwlock_rdlock",
+                                    "pthread_rwlock_wrlock", "sem_wait"};
 
 static struct {
     char text[RULE_TEXT];
@@ -212,7 +217,7 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *data)
 
 /* The extent of a function from its unwind entry, which local symbols have too.  GCC and clang
  * encode both fields in four bytes, the first relative to itself; anything else is left out. */
-static void add_leaf(struct table *table, void *address)
+static void add_function(struct table *table, void *address, enum kind kind)
 {
     struct dwarf_eh_bases bases;
     const char *entry = address != NULL ? _Unwind_Find_FDE(address, &bases) : NULL;
@@ -225,7 +230,7 @@ static void add_leaf(struct table *table, void *address)
     memcpy(&length, entry + 12, sizeof length);
     uintptr_t begin = (uintptr_t)(entry + 8) + (uintptr_t)(intptr_t)start;
     if (begin == (uintptr_t)bases.func && length < 65536) {
-        add_range(table, begin, begin + length, LEAF);
+        add_range(table, begin, begin + length, kind);
     }
 }
 
@@ -237,7 +242,10 @@ static void add_leaves(struct table *table)
         return;
     }
     for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {
-        add_leaf(table, dlsym(library, leaves[i]));
+        add_function(table, dlsym(library, leaves[i]), LEAF);
+    }
+    for (size_t i = 0; i < sizeof locks / sizeof *locks; i++) {
+        add_function(table, dlsym(library, locks[i]), LOCK);
     }
     dlclose(library);
 }
@@ -256,7 +264,7 @@ static struct table *make_table(void)
     void *found = dlsym(RTLD_DEFAULT, "malloc");
     allocator = found != NULL ? (uintptr_t)found : (uintptr_t)&malloc;
     dl_iterate_phdr(count_segments, &segments);
-    size_t capacity = segments + sizeof leaves / sizeof *leaves + 64;
+    size_t capacity = segments + (sizeof leaves + sizeof locks) / sizeof *leaves + 64;
     struct table *table = malloc(sizeof *table + capacity * sizeof *table->ranges);
     if (table == NULL) {
         return NULL;
@@ -409,6 +417,50 @@ bool lpf__codemap_may_leave(uintptr_t pc)
 {
     enum kind kind = kind_at(pc);
     return kind == LEAF ? may_leave_leaf(pc) : kind == LEAVE;
+}
+
+/* From the interrupted function, somewhere below the one that takes the lock, out to its caller. */
+struct lock_walk {
+    uintptr_t interrupted;
+    bool arrived;
+    bool in_lock;
+    unsigned frames;
+    enum kind caller;
+};
+
+#define MOST_LOCK_FRAMES 6
+
+static _Unwind_Reason_Code look_for_lock(struct _Unwind_Context *context, void *data)
+{
+    struct lock_walk *walk = data;
+    uintptr_t pc = _Unwind_GetIP(context);
+    if (!walk->arrived) {
+        walk->arrived = pc == walk->interrupted;
+        if (!walk->arrived) {
+            return ++walk->frames > MOST_FRAMES ? _URC_NORMAL_STOP : _URC_NO_REASON;
+        }
+        walk->frames = 0;
+    } else {
+        pc--; /* Behind a call. */
+    }
+    enum kind kind = kind_at(pc);
+    if (walk->in_lock && kind != LOCK) {
+        walk->caller = kind;
+        return _URC_NORMAL_STOP;
+    }
+    walk->in_lock = kind == LOCK;
+    return ++walk->frames > MOST_LOCK_FRAMES || kind == LEAVE ? _URC_NORMAL_STOP : _URC_NO_REASON;
+}
+
+bool lpf__codemap_waits_for_lock(uintptr_t pc)
+{
+    int saved_errno = errno;
+    struct lock_walk walk = {pc, false, false, 0, REFUSE};
+    if (kind_at(pc) == REFUSE || kind_at(pc) == LOCK) {
+        _Unwind_Backtrace(look_for_lock, &walk);
+    }
+    errno = saved_errno;
+    return walk.caller == LEAVE;
 }
 
 bool lpf__codemap_is_leaf(uintptr_t pc)

@@ -279,6 +279,9 @@ void lpf__codemap_forked(void);  /* In the child. */
 void lpf__codemap_refuse(const void *address);
 /* May the code be left that the calling signal handler has interrupted at pc?  Async-signal-safe. */
 bool lpf__codemap_may_leave(uintptr_t pc);
+/* Has the signal interrupted code at pc that may be left, but for the lock that it waits for?  It has
+ * not got that yet, so it may be left as well.  Async-signal-safe; only for a thread that sleeps. */
+bool lpf__codemap_waits_for_lock(uintptr_t pc);
 /* Does pc lie in a function of the C library that holds nothing?  Async-signal-safe. */
 bool lpf__codemap_is_leaf(uintptr_t pc);
 

@@ -3,6 +3,8 @@
  *
  *   1  at once            ask for Python's own safe point (safepoint.c)
  *   2  at once            the thread has released the GIL: leave the native code where it is
+ *      LOCK_AFTER         even where it waits for a lock, which another function may hold that
+ *                         stands still
  *   3  ITERATOR_AFTER     it holds the GIL: make calls to tp_iternext safe points (iterators.c)
  *      STEP_AFTER         the same, for C code that has read the slot before its loop
  *   4  STARVE_AFTER       to cancel only: its allocations fail, one at a tick (starve.c)
@@ -40,6 +42,8 @@
 #define WAIT_AFTER (LPF__MILLISECOND) /* Of a system call that the signal has ended. */
 #define ITERATOR_AFTER (LPF__MILLISECOND)
 #define STEP_AFTER (2 * LPF__MILLISECOND)
+/* The lock that a native call waits for may be held by a function that stands still. */
+#define LOCK_AFTER (10 * LPF__MILLISECOND)
 #define STARVE_AFTER (100 * LPF__MILLISECOND)
 #define STARVE_INTERRUPTED_AFTER (400 * LPF__MILLISECOND)
 /* After an allocation failed: for the C code to unwind, before the next one does. */
@@ -130,9 +134,11 @@ static bool leave_native(PyThreadState *ts, struct lpf__thread *t, const ucontex
     return true;
 }
 
-static bool rung_two(struct lpf__thread *t, void *ucontext)
+static bool rung_two(struct lpf__thread *t, uint64_t waited, void *ucontext)
 {
-    if (!lpf__codemap_may_leave(lpf__program_counter(ucontext))) {
+    uintptr_t pc = lpf__program_counter(ucontext);
+    if (!lpf__codemap_may_leave(pc) &&
+        !(waited >= LOCK_AFTER && lpf__ended_a_wait(ucontext) && lpf__codemap_waits_for_lock(pc))) {
         return false;
     }
     PyThreadState *ts = lpf_safepoint_main_state();
@@ -298,7 +304,7 @@ static void tick(struct lpf__thread *t, void *ucontext)
             rung_five(t, ucontext);
         }
     } else if (waited >= WAIT_AFTER || !lpf__ended_a_wait(ucontext)) {
-        if (rung_two(t, ucontext)) {
+        if (rung_two(t, waited, ucontext)) {
             return;
         }
         if (abandons) {

@@ -51,6 +51,17 @@ int keeps_an_exception_in_flight(volatile int *flag)
     return 0;
 }
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+int holds_a_lock(volatile int *flag)
+{
+    pthread_mutex_lock(&lock);
+    while (!*flag) {
+    }
+    pthread_mutex_unlock(&lock);
+    return 1;
+}
+
 int is_left_between_allocations(volatile int *flag)
 {
     for (size_t round = 0; !*flag; round++) {
@@ -169,6 +180,17 @@ def test_two_exceptions_in_flight_do_not_mix(library: ctypes.CDLL) -> None:
     assert [c.resume().result() if not c.done else c.result() for c in running] == [1, 1, 1]
 
 
+def test_one_that_waits_for_a_lock_of_another_is_left_too(library: ctypes.CDLL) -> None:
+    flag = ctypes.c_int(0)
+    holder = lpf.launch(library.holds_a_lock, ctypes.byref(flag), timeout=0.01)
+    waiting = lpf.launch(library.holds_a_lock, ctypes.byref(flag), timeout=0.01)
+    flag.value = 1
+    waiting.resume(timeout=0.01)
+    assert (holder.state, waiting.state) == ("paused", "paused")
+    assert holder.resume().result() == 1
+    assert waiting.resume().result() == 1
+
+
 def test_python_in_the_middle_is_left_too(library: ctypes.CDLL) -> None:
     python = CALLBACK(lambda number: sum(range(number)) % 100)
     plain = library.calls_python(python, 300)
@@ -217,3 +239,23 @@ c = lpf.launch(hashlib.pbkdf2_hmac, "sha256", b"p", b"s", 2**31 - 1, timeout=0.0
 print(len(lpf.live()), hashlib.pbkdf2_hmac("sha256", b"p", b"s", 10).hex()[:4])
 """
     assert in_a_child(code).split() == ["paused", "abandoned", "abandoned", "2", "1d6f"]
+
+
+def test_a_library_whose_lock_is_held_is_never_waited_for_in_silence() -> None:
+    """Two functions on one connection: the second waits for the mutex that the first one holds."""
+    code = """
+import sqlite3, lpf
+db = sqlite3.connect(":memory:", check_same_thread=False)
+count = "with recursive n(x) as (select 1 union all select x + 1 from n limit %d) select count(*) from n"
+first = lpf.launch(lambda: db.execute(count % 3_000_000).fetchone()[0], timeout=0.05)
+second = lpf.launch(lambda: db.execute(count % 1000).fetchone()[0], timeout=0.2)
+print(first.state, second.state)
+while not (first.done and second.done):
+    for c in (first, second):
+        if not c.done:
+            c.resume(timeout=0.1)
+print(first.result(), second.result())
+"""
+    states, results = in_a_child(code).splitlines()
+    assert states.startswith("paused")
+    assert results == "3000000 1000"
