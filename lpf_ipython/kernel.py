@@ -392,7 +392,7 @@ class KernelRunner:
         running = [
             request
             for request in self._requests.values()
-            if (cell := request.cell) is not None and not cell.is_parked
+            if (cell := request.cell) is not None and cell.job.state == "running"
         ]
         running.sort(key=lambda request: not request.background)
         return running[-1].cell if running else None
