@@ -530,15 +530,15 @@ class KernelRunner:
         self.kernel.set_parent(request.ident, request.parent, "shell")
         self._reporter.belongs_to(request.parent)
         private.publish_status(self.kernel, "busy", request.parent)
+        cell.allow(timeout)
+        if order is not None:
+            cell.order(order)
+        cell.unpark()  # Who hears that it runs may pause it at once.
         cell.job.pending = None
         self.jobs.change(cell.job, "running")
         self._publish_state(cell.job, request)
         if request.announced:
             self._announce(request, cell.job)
-        cell.allow(timeout)
-        if order is not None:
-            cell.order(order)
-        cell.unpark()
 
     def _restore_parent(self, cell: Cell) -> None:
         # In a context of its own: the cell's must keep the cell's parent.
