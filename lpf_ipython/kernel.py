@@ -119,7 +119,7 @@ class KernelRunner:
         self._withdrawn: set[str] = set()
         self._beside = asyncio.Semaphore(config.background_cells)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiters: list[Future[Job]] = []
+        self._waiters: list[tuple[Cell, Future[Job]]] = []
         self._changed: list[tuple[contextvars.ContextVar[Any], Any]] = []
         self._original: Any = None
         # For each message that is being handled: whether a cell was lent out for it.
@@ -599,7 +599,7 @@ class KernelRunner:
         if cell is None:
             raise JobError("no cell is running")
         done: Future[Job] = Future()
-        self._waiters.append(done)
+        self._waiters.append((cell, done))
         cell.order(Order("pause", reason))
         if own:
             lpf.pause()  # The cell asks for itself: here, not a few lines further down.
@@ -645,10 +645,10 @@ class KernelRunner:
         return request.parent if request is not None else None
 
     def press(self) -> None:
-        """Ask again for what the running cell was ordered to do."""
-        cell = self.front
-        if cell is not None and not cell.press() and cell.ordered is None and self._waiters:
-            cell.order(Order("pause"))
+        """Ask again for what running cells were ordered to do."""
+        for cell, _ in self._waiters.copy():
+            if cell.job.state == "running" and not cell.press() and cell.ordered is None:
+                cell.order(Order("pause"))
 
     def wake(self) -> None:
         """Wake the event loop. Any thread."""
@@ -668,10 +668,11 @@ class KernelRunner:
         return request
 
     def _answer_waiters(self, job: Job) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(job)
+        answered = [waiter for waiter in self._waiters if waiter[0].job is job]
+        self._waiters = [waiter for waiter in self._waiters if waiter[0].job is not job]
+        for _, done in answered:
+            if not done.done():
+                done.set_result(job)
 
     def _stray_signal(self) -> None:
         """The pause signal came while no step was running: pause a cell that awaits."""
