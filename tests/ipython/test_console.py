@@ -15,6 +15,13 @@ from jupyter_client import BlockingKernelClient
 
 from lpf_ipython.client import Cells
 
+# A console takes a kernel for dead that is silent for a second, which a busy machine makes it.
+CONSOLE = """
+from jupyter_client.channels import HBChannel
+from jupyter_console.app import main
+HBChannel.time_to_dead = 30.0
+main()
+"""
 LOOP = "exec(\"stop = False\\nprint('go')\\nwhile not stop: x = 0\", globals())"
 
 
@@ -31,7 +38,7 @@ class Console:
         ]
         self.child: Any = pexpect.spawn(
             sys.executable,
-            ["-m", "jupyter_console", *options],
+            ["-c", CONSOLE, *options],
             env=env,
             encoding="utf8",
             timeout=30,

@@ -97,8 +97,9 @@ def test_interrupts_of_code_that_holds_the_gil_are_interrupts(kernel: Kernel) ->
     """An allocation of the encoder fails; whatever comes of that is an interrupt to the user."""
     kernel.run("import json\ntree = []\nfor each in range(15): tree = [tree] * 3")
     for _ in range(3):
-        # The interrupt comes when the cell has hardly begun.
-        cell = interrupted(kernel, "print('go', flush=True)\nwhile True: json.dumps(tree)")
+        # After the sleep the encoder keeps out the thread that sends what was printed.
+        head = "import time\nprint('go', flush=True)\ntime.sleep(0.1)\n"
+        cell = interrupted(kernel, head + "while True: json.dumps(tree)")
         assert cell.reply["ename"] == "KeyboardInterrupt"
         assert [error["ename"] for error in cell.of_type("error")] == ["KeyboardInterrupt"]
 
