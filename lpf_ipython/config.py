@@ -35,7 +35,7 @@ class LPF(Configurable):  # type: ignore[misc, unused-ignore]
         0.5, min=0.0, help="Seconds that a cancelled cell has to unwind before it is abandoned."
     ).tag(config=True)
     interrupt_grace = Float(
-        1.0,
+        0.5,
         min=0.0,
         help="""Seconds after which an interrupt that the cell swallowed is raised again. A cell
         that is still inside its own handler for it is left alone, until the next interrupt.""",

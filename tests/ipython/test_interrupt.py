@@ -88,7 +88,7 @@ def test_escalation_can_be_switched_off(kernel: Kernel) -> None:
         "    try:\n        time.sleep(0.01)\n    except KeyboardInterrupt:\n        print('no')"
     )
     cell = interrupted(kernel, code)
-    kernel.run("%config LPF.escalate = True\n%config LPF.interrupt_grace = 1.0")
+    kernel.run("%config LPF.escalate = True\n%config LPF.interrupt_grace = 0.5")
     assert cell.reply["status"] == "ok"
     assert "no" in cell.text
 
@@ -166,5 +166,5 @@ def test_an_interrupt_that_is_followed_up_too_early_costs_no_kernel(kernel: Kern
             cell = interrupted(kernel, "import asyncio\nprint('go')\nawait asyncio.Event().wait()")
             assert cell.reply["status"] == "error"
     finally:
-        kernel.run("%config LPF.interrupt_grace = 1.0")
+        kernel.run("%config LPF.interrupt_grace = 0.5")
     assert kernel.run("1 + 1").results == ["2"]
