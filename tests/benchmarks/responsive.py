@@ -107,6 +107,8 @@ def price(ours: Kernel) -> Iterable[Row]:
 
 
 def responsive() -> Iterable[Row]:
-    with kernel(*ON) as ours, kernel() as stock, kernel() as other:
+    # An import lets nobody in: it is not what is measured here.
+    first = "import numpy"
+    with kernel(first, *ON) as ours, kernel(first) as stock, kernel(first) as other:
         yield from answers(ours, stock, other if other.use_subshell() else None)
         yield from price(ours)
