@@ -46,6 +46,7 @@ enum kind {
 struct range {
     uintptr_t start, end;
     enum kind kind;
+    struct lpf__data data; /* Of its object, for LEAVE. */
 };
 
 struct table {
@@ -183,11 +184,33 @@ static bool may_leave_object(const struct dl_phdr_info *info)
     return program || !contains(info, (uintptr_t)&may_leave_object);
 }
 
-static void add_range(struct table *table, uintptr_t start, uintptr_t end, enum kind kind)
+static void add_range(struct table *table, uintptr_t start, uintptr_t end, enum kind kind,
+                      struct lpf__data data)
 {
     if (table->count < table->capacity && start < end) {
-        table->ranges[table->count++] = (struct range){start, end, kind};
+        table->ranges[table->count++] = (struct range){start, end, kind, data};
     }
+}
+
+/* The variables of an object that stay writable: linkers put them into its last writable segment,
+ * behind what is made read-only once it has been relocated. */
+static struct lpf__data variables_of(const struct dl_phdr_info *info)
+{
+    struct lpf__data found = {0, 0};
+    uintptr_t constant = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W)) {
+            found = (struct lpf__data){start, start + segment->p_memsz};
+        } else if (segment->p_type == PT_GNU_RELRO) {
+            constant = start + segment->p_memsz;
+        }
+    }
+    if (constant > found.start && constant <= found.end) {
+        found.start = constant;
+    }
+    return found;
 }
 
 static int count_segments(struct dl_phdr_info *info, size_t size, void *data)
@@ -209,7 +232,7 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *data)
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X)) {
             uintptr_t start = base + segment->p_vaddr;
-            add_range(table, start, start + segment->p_memsz, kind);
+            add_range(table, start, start + segment->p_memsz, kind, variables_of(info));
         }
     }
     return 0;
@@ -230,7 +253,7 @@ static void add_function(struct table *table, void *address, enum kind kind)
     memcpy(&length, entry + 12, sizeof length);
     uintptr_t begin = (uintptr_t)(entry + 8) + (uintptr_t)(intptr_t)start;
     if (begin == (uintptr_t)bases.func && length < 65536) {
-        add_range(table, begin, begin + length, kind);
+        add_range(table, begin, begin + length, kind, (struct lpf__data){0, 0});
     }
 }
 
@@ -343,10 +366,11 @@ void lpf__codemap_forked(void)
 
 /* Leaves of the C library lie inside its refused segment: the innermost range decides, and that is
  * the last one that starts at or before the address and contains it. */
-static enum kind kind_in(const struct table *table, uintptr_t pc)
+static struct range range_in(const struct table *table, uintptr_t pc)
 {
+    static const struct range unknown = {0, 0, REFUSE, {0, 0}};
     if (table == NULL) {
-        return REFUSE;
+        return unknown;
     }
     size_t low = 0, high = table->count;
     while (low < high) {
@@ -359,18 +383,23 @@ static enum kind kind_in(const struct table *table, uintptr_t pc)
     }
     while (low-- > 0) {
         if (pc < table->ranges[low].end) {
-            return table->ranges[low].kind;
+            return table->ranges[low];
         }
     }
-    return REFUSE;
+    return unknown;
+}
+
+static struct range range_at(uintptr_t pc)
+{
+    atomic_fetch_add(&readers, 1);
+    struct range range = range_in(atomic_load(&current_table), pc);
+    atomic_fetch_sub(&readers, 1);
+    return range;
 }
 
 static enum kind kind_at(uintptr_t pc)
 {
-    atomic_fetch_add(&readers, 1);
-    enum kind kind = kind_in(atomic_load(&current_table), pc);
-    atomic_fetch_sub(&readers, 1);
-    return kind;
+    return range_at(pc).kind;
 }
 
 /* The way from the signal handler out to the caller of the leaf that was interrupted. */
@@ -378,7 +407,7 @@ struct walk {
     uintptr_t interrupted;
     bool arrived;
     unsigned frames;
-    enum kind caller;
+    struct range caller;
 };
 
 #define MOST_FRAMES 64
@@ -394,8 +423,8 @@ static _Unwind_Reason_Code look_at_frame(struct _Unwind_Context *context, void *
         walk->arrived = pc == walk->interrupted;
         return _URC_NO_REASON;
     }
-    walk->caller = kind_at(pc - 1); /* Behind a call. */
-    return walk->caller == LEAF ? _URC_NO_REASON : _URC_NORMAL_STOP;
+    walk->caller = range_at(pc - 1); /* Behind a call. */
+    return walk->caller.kind == LEAF ? _URC_NO_REASON : _URC_NORMAL_STOP;
 }
 
 /* Only what lies between this handler and the end of the leaves is unwound: the core and the C
@@ -404,19 +433,25 @@ static _Unwind_Reason_Code look_at_frame(struct _Unwind_Context *context, void *
  *
  * A leaf holds no lock that unwinding takes: current C libraries find unwind tables without one,
  * older ones take the loader's, and its holders do not wait for anybody. */
-static bool may_leave_leaf(uintptr_t pc)
+static struct range caller_of_leaf(uintptr_t pc)
 {
     int saved_errno = errno;
-    struct walk walk = {pc, false, 0, REFUSE};
+    struct walk walk = {pc, false, 0, {0, 0, REFUSE, {0, 0}}};
     _Unwind_Backtrace(look_at_frame, &walk);
     errno = saved_errno;
-    return walk.caller == LEAVE;
+    return walk.caller;
 }
 
-bool lpf__codemap_may_leave(uintptr_t pc)
+bool lpf__codemap_may_leave(uintptr_t pc, struct lpf__data *variables)
 {
-    enum kind kind = kind_at(pc);
-    return kind == LEAF ? may_leave_leaf(pc) : kind == LEAVE;
+    struct range range = range_at(pc);
+    if (range.kind == LEAF) {
+        range = caller_of_leaf(pc);
+    }
+    if (variables != NULL) {
+        *variables = range.data;
+    }
+    return range.kind == LEAVE;
 }
 
 /* From the interrupted function, somewhere below the one that takes the lock, out to its caller. */

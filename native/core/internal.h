@@ -3,6 +3,7 @@
  * Layers, each knowing only those above it in this list:
  *   context_<arch>.S  the switch itself            stack.c     mapped stacks and their pool
  *   timer.c           one one-shot timer a thread  codemap.c   where native code may be left
+ *                                                locks.c     locks that it holds there
  *   overflow.c        the message for a full stack
  *   lpf.c             states: launch, resume, pause, cancel
  *   preempt.c         the signal handler
@@ -185,6 +186,7 @@ struct lpf__thread {
     double ns_per_cycle;  /* and how it goes on from there; 0: not known yet. */
     uint64_t retry;       /* Since when a tick was refused: the pause before the next one, */
     uint64_t refused_cpu; /* and the CPU time then. */
+    uint64_t locked;      /* Since when it is let go on because of a lock (locks.c); 0: not. */
     /* References: one for each function whose `thread` this is, and the thread's own.  The thread
      * counts its own in `handles_here`, without atomic instructions; what others let go of is taken
      * from `handles`, which has LPF__BIAS to spare until the thread ends and puts both together. */
@@ -277,13 +279,24 @@ void lpf__codemap_forked(void);  /* In the child. */
 /* Refuses whatever object holds the address: a host language's interpreter, which may be the
  * program itself. */
 void lpf__codemap_refuse(const void *address);
-/* May the code be left that the calling signal handler has interrupted at pc?  Async-signal-safe. */
-bool lpf__codemap_may_leave(uintptr_t pc);
+/* The writable variables of a shared object. */
+struct lpf__data {
+    uintptr_t start, end;
+};
+
+/* May the code be left that the calling signal handler has interrupted at pc?  Async-signal-safe.
+ * Tells the variables of its object, unless NULL. */
+bool lpf__codemap_may_leave(uintptr_t pc, struct lpf__data *variables);
 /* Has the signal interrupted code at pc that may be left, but for the lock that it waits for?  It has
  * not got that yet, so it may be left as well.  Async-signal-safe; only for a thread that sleeps. */
 bool lpf__codemap_waits_for_lock(uintptr_t pc);
 /* Does pc lie in a function of the C library that holds nothing?  Async-signal-safe. */
 bool lpf__codemap_is_leaf(uintptr_t pc);
+
+/* ---- locks.c ------------------------------------------------------------------------------ */
+
+/* Does the thread hold a lock among these variables, and not for long yet?  Async-signal-safe. */
+bool lpf__locks_hold(struct lpf__thread *t, struct lpf__data variables, uint64_t now);
 
 /* ---- overflow.c --------------------------------------------------------------------------- */
 

@@ -64,9 +64,11 @@ static bool on_signal_stack(void)
     return sigaltstack(NULL, &present) == 0 && (present.ss_flags & SS_ONSTACK);
 }
 
-static bool may_leave_native(const void *ucontext)
+static bool may_leave_native(struct lpf__thread *t, uint64_t now, const void *ucontext)
 {
-    return lpf__codemap_may_leave(lpf__program_counter(ucontext)) && !on_signal_stack();
+    struct lpf__data variables;
+    return lpf__codemap_may_leave(lpf__program_counter(ucontext), &variables) &&
+           !on_signal_stack() && !lpf__locks_hold(t, variables, now);
 }
 
 /* Has the thread been asleep since the last refusal?  Handling the refusal itself takes a few
@@ -91,7 +93,7 @@ static uint64_t retry_after(struct lpf__thread *t)
 
 static void tick_native(struct lpf__thread *t, struct lpf__due due, uint64_t now, void *ucontext)
 {
-    if (!may_leave_native(ucontext)) {
+    if (!may_leave_native(t, now, ucontext)) {
         rearm(t, now + retry_after(t));
         lpf__unbusy(t);
         return;

@@ -1,4 +1,4 @@
-/* What AddressSanitizer is told about stack switches.  Empty in every other build.
+/* What AddressSanitizer is told, about stack switches above all.  Empty in every other build.
  *
  * A fiber is a place where a stack was left or will be entered: for each switch, the one that is
  * left and the one that is entered.  Where the entered stack lies is known for a new one, and
@@ -21,6 +21,9 @@
 
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+
+/* For what looks at memory that is not its own. */
+#define LPF__UNCHECKED __attribute__((no_sanitize("address")))
 
 struct lpf__fiber {
     void *fake; /* ASan's stack for what is checked after a return. */
@@ -56,6 +59,8 @@ static inline void lpf__fiber_forget(const char *bottom, const char *top)
 }
 
 #else
+
+#define LPF__UNCHECKED
 
 struct lpf__fiber {};
 

@@ -134,11 +134,14 @@ static bool leave_native(PyThreadState *ts, struct lpf__thread *t, const ucontex
     return true;
 }
 
-static bool rung_two(struct lpf__thread *t, uint64_t waited, void *ucontext)
+static bool rung_two(struct lpf__thread *t, uint64_t waited, uint64_t now, void *ucontext)
 {
     uintptr_t pc = lpf__program_counter(ucontext);
-    if (!lpf__codemap_may_leave(pc) &&
-        !(waited >= LOCK_AFTER && lpf__ended_a_wait(ucontext) && lpf__codemap_waits_for_lock(pc))) {
+    struct lpf__data variables;
+    if (lpf__codemap_may_leave(pc, &variables)
+            ? lpf__locks_hold(t, variables, now)
+            : !(waited >= LOCK_AFTER && lpf__ended_a_wait(ucontext) &&
+                lpf__codemap_waits_for_lock(pc))) {
         return false;
     }
     PyThreadState *ts = lpf_safepoint_main_state();
@@ -236,7 +239,7 @@ static void abandon(PyThreadState *ts, Continuation *c, const ucontext_t *contex
 static void rung_five(struct lpf__thread *t, const ucontext_t *context)
 {
     Continuation *c = to_abandon(t);
-    if (c != NULL && lpf__codemap_may_leave(lpf__program_counter(context))) {
+    if (c != NULL && lpf__codemap_may_leave(lpf__program_counter(context), NULL)) {
         abandon(lpf_safepoint_main_state(), c, context);
     }
 }
@@ -304,7 +307,7 @@ static void tick(struct lpf__thread *t, void *ucontext)
             rung_five(t, ucontext);
         }
     } else if (waited >= WAIT_AFTER || !lpf__ended_a_wait(ucontext)) {
-        if (rung_two(t, waited, ucontext)) {
+        if (rung_two(t, waited, now, ucontext)) {
             return;
         }
         if (abandons) {

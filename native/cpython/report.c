@@ -156,7 +156,7 @@ static void sleep_a_step(void)
 static void stand_still(uintptr_t pc)
 {
     bool harmless = (pc >= python_start && pc < python_end) || lpf__codemap_is_leaf(pc) ||
-                    lpf__codemap_may_leave(pc);
+                    lpf__codemap_may_leave(pc, NULL);
     int asked = ASKED;
     if (!harmless || !atomic_compare_exchange_strong(&gate, &asked, OPEN)) {
         return;

@@ -122,16 +122,21 @@ def _kind(module: str) -> Kind | None:
 
 
 def _wait_offsets(code: CodeType, names: frozenset[str]) -> tuple[tuple[int, int], ...]:
-    """Where in the code those methods are being called: byte offsets of the calls and their ends."""
+    """Where in the code those methods are being called: byte offsets of the calls and their ends.
+
+    A call begins at the PRECALL of 3.11: that makes the whole call once it is specialised.
+    """
     found: builtins.list[tuple[int, int]] = []
     instructions = builtins.list(dis.get_instructions(code))
-    called = None
+    called = start = None
     for at, instruction in enumerate(instructions):
         if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-            called = instruction.argval
+            called, start = instruction.argval, None
+        elif instruction.opname == "PRECALL":
+            start = instruction.offset
         elif instruction.opname.startswith("CALL") and called in names:
             after = instructions[at + 1].offset if at + 1 < len(instructions) else sys.maxsize
-            found.append((instruction.offset, min(after, 2**31 - 1)))
+            found.append((instruction.offset if start is None else start, min(after, 2**31 - 1)))
             called = None
     return tuple(found)
 

@@ -62,6 +62,41 @@ int holds_a_lock(volatile int *flag)
     return 1;
 }
 
+static pthread_mutex_t brief = PTHREAD_MUTEX_INITIALIZER;
+static pthread_rwlock_t shared = PTHREAD_RWLOCK_INITIALIZER;
+
+static void spin(volatile int *flag, int rounds)
+{
+    while (rounds-- > 0 && !*flag) {
+    }
+}
+
+/* Half of the time under one of the locks that guard the library's own variables. */
+int locks_for_moments(volatile int *flag)
+{
+    while (!*flag) {
+        pthread_mutex_lock(&brief);
+        spin(flag, 20000);
+        pthread_mutex_unlock(&brief);
+        spin(flag, 20000);
+        pthread_rwlock_wrlock(&shared);
+        spin(flag, 20000);
+        pthread_rwlock_unlock(&shared);
+        spin(flag, 20000);
+    }
+    return 1;
+}
+
+int locks_are_free()
+{
+    if (pthread_mutex_trylock(&brief) != 0 || pthread_rwlock_trywrlock(&shared) != 0) {
+        return 0;
+    }
+    pthread_mutex_unlock(&brief);
+    pthread_rwlock_unlock(&shared);
+    return 1;
+}
+
 int is_left_between_allocations(volatile int *flag)
 {
     for (size_t round = 0; !*flag; round++) {
@@ -189,6 +224,17 @@ def test_one_that_waits_for_a_lock_of_another_is_left_too(library: ctypes.CDLL) 
     assert (holder.state, waiting.state) == ("paused", "paused")
     assert holder.resume().result() == 1
     assert waiting.resume().result() == 1
+
+
+def test_it_is_not_left_while_it_holds_a_lock_of_its_library(library: ctypes.CDLL) -> None:
+    flag = ctypes.c_int(0)
+    c = lpf.launch(library.locks_for_moments, ctypes.byref(flag), timeout=0.001)
+    for _ in range(50):
+        assert c.state == "paused"
+        assert library.locks_are_free()
+        c.resume(timeout=0.0005)
+    flag.value = 1
+    assert c.resume().result() == 1
 
 
 def test_python_in_the_middle_is_left_too(library: ctypes.CDLL) -> None:

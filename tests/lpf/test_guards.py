@@ -162,6 +162,19 @@ def test_a_guard_can_be_removed_and_changed_at_any_time(module: Any) -> None:
         c.cancel()
 
 
+def test_a_wait_is_left_also_when_its_call_has_been_specialised() -> None:
+    """The eighth call of a code object is another instruction than the first (PEP 659)."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    thread.start()
+    joining = [lpf.launch(thread.join, timeout=0.001) for _ in range(20)]
+    waiting = [lpf.launch(over.wait, timeout=0.001) for _ in range(20)]
+    assert {c.state for c in joining + waiting} == {"paused"}
+    over.set()
+    for c in joining + waiting:
+        c.resume().result()
+
+
 def test_frames_outside_of_the_function_do_not_guard_it(module: Any) -> None:
     def launches() -> Any:
         return lpf.launch(spin, timeout=0.005)
