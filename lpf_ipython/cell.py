@@ -134,6 +134,8 @@ class Cell:
         self.began = False
         self.over = False
         self.unwound = False
+        # Whether IPython shows a traceback at the moment, which on a busy machine takes its time.
+        self.telling = False
         self.ended_by_us = False
         self.touched = False
         self.came_back = False
@@ -262,6 +264,11 @@ class Cell:
             self.lent = self.swap.lend(self.outside)
             self.job.stand_aside()
             self.changed_hands(self, True)
+
+    def lend_if_shared(self) -> None:
+        """Between a task of the cell that has ended and the one that awaits it: others run there."""
+        if self.drivers and self.quantum() is not None:
+            self.lend()
 
     def regain(self) -> None:
         """Bring the state back, as it was when it was lent."""
@@ -469,9 +476,9 @@ class Driver:
 
     def _interrupt(self, step: lpf.Continuation[Any]) -> None:
         """Raise KeyboardInterrupt again; where that is swallowed as well, end the cell."""
-        before = handlers_of(step.stack())
+        before, told = handlers_of(step.stack()), self.cell.telling
         step.throw(KeyboardInterrupt(), timeout=_SECOND_INTERRUPT)
-        if step.done or self.cell.ordered is not None:
+        if step.done or self.cell.ordered is not None or (self.cell.telling and not told):
             return
         if step.reason == "timeout":
             self._end(step, functools.partial(_swallowed, before, step.stack()), None)

@@ -406,6 +406,7 @@ class KernelRunner:
 
     def _changed_hands(self, request: Request, cell: Cell, lent: bool) -> None:
         if lent:
+            self.hooks.count_up(cell)
             if not request.left.done():
                 request.detached = True
                 request.left.set_result(None)
@@ -459,9 +460,7 @@ class KernelRunner:
         cell.touched = True
         for other in self._open:
             other.in_order = False
-        # Before IPython 9.8 the number is counted up at a cell's end.
-        if job.execution_count is not None:
-            self.shell.execution_count = max(self.shell.execution_count, job.execution_count + 1)
+        self.hooks.count_up(cell)
         self.jobs.change(job, "paused", reason)
         _flush()  # What it has printed comes before what is said of it.
         if reason in _ANNOUNCED or request.announced:
@@ -699,8 +698,7 @@ class KernelRunner:
         """Send the reply that ipykernel's handler, given up on, is not going to send."""
         shell, content = self.shell, request.parent["content"]
         cell.ended_by_us = True
-        if cell.job.execution_count is not None:
-            shell.execution_count = max(shell.execution_count, cell.job.execution_count + 1)
+        self.hooks.count_up(cell)
         shell.showtraceback((type(outcome), outcome, None))
         reply = {
             "status": "error",

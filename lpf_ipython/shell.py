@@ -75,7 +75,10 @@ class ShellHooks:
                 # In IPython's own code, between the cell's and the reply. Out of a task, it would
                 # stop the event loop.
                 result = self._cut_short(cell)
-            return self._settled(cell, result)
+            result = self._settled(cell, result)
+            if lpf.current() is None:  # Its task ends; the one that awaits this comes in its turn.
+                cell.lend_if_shared()
+            return result
 
         @functools.wraps(original)
         def run_cell_async(*args: Any, **kwargs: Any) -> Any:
@@ -110,7 +113,7 @@ class ShellHooks:
         return result
 
     def _cut_short(self, cell: Cell) -> Any:
-        self._count_up(cell)
+        self.count_up(cell)
         self.shell.showtraceback((KeyboardInterrupt, KeyboardInterrupt(), None))
         return private.no_result(cell, KeyboardInterrupt())
 
@@ -118,13 +121,16 @@ class ShellHooks:
         """Return what IPython would have, had the cell come to its end."""
         cell.abandon()
         cell.ending = cell.ending or cancelled(cell, True)
-        self._count_up(cell)
+        self.count_up(cell)
         cell.ended_by_us = True
         self.shell.showtraceback((type(cell.ending), cell.ending, None))
         return private.no_result(cell, cell.ending)
 
-    def _count_up(self, cell: Cell) -> None:
-        # Before IPython 9.8 the number is counted up at a cell's end.
+    def count_up(self, cell: Cell) -> None:
+        """See to it that nobody else gets the number of *cell*.
+
+        Before IPython 9.8 it is counted up at a cell's end; others run or come first.
+        """
         count = cell.job.execution_count
         if count is not None:
             self.shell.execution_count = max(self.shell.execution_count, count + 1)
@@ -150,7 +156,13 @@ class ShellHooks:
                 exc_tuple = (type(outcome), outcome, None)
             elif value is not None and outcome is not None and outcome is not value:
                 exc_tuple = (type(outcome), outcome, value.__traceback__)
-            return original(exc_tuple, *args, **kwargs)
+            if cell is None:
+                return original(exc_tuple, *args, **kwargs)
+            cell.telling = True
+            try:
+                return original(exc_tuple, *args, **kwargs)
+            finally:
+                cell.telling = False
 
         return showtraceback
 

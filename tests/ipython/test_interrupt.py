@@ -168,3 +168,22 @@ def test_an_interrupt_that_is_followed_up_too_early_costs_no_kernel(kernel: Kern
     finally:
         kernel.run("%config LPF.interrupt_grace = 0.5")
     assert kernel.run("1 + 1").results == ["2"]
+
+
+def test_a_traceback_that_takes_long_is_shown_to_its_end(kernel: Kernel) -> None:
+    """The interrupt was heard, the second time: what is not over then is the telling of it."""
+    kernel.run(
+        "import time\n"
+        "def slow(*error, **options):\n"
+        "    time.sleep(1)\n"
+        "    return ['interrupted']\n"
+        "get_ipython().InteractiveTB.structured_traceback = slow"
+    )
+    code = (
+        "import signal\nsignal.signal(signal.SIGINT, lambda *a: None)\nprint('go')\n"
+        "while True:\n    x = 0"
+    )
+    cell = interrupted(kernel, code)
+    kernel.run("del get_ipython().InteractiveTB.structured_traceback")
+    assert cell.reply["ename"] == "KeyboardInterrupt"
+    assert cell.reply["traceback"] == ["interrupted"]

@@ -200,6 +200,41 @@ def test_one_that_awaits_lets_others_run_too(kernel: Kernel) -> None:
     assert beside.wait().results == ["2"]
 
 
+def test_each_has_a_number_of_its_own(kernel: Kernel) -> None:
+    """In what it shows as input, result and reply, and in the history."""
+    kernel.run("import asyncio; stop = False; history = get_ipython().history_manager")
+    session = kernel.value("history.session_number")
+    beside = [
+        go(kernel, "%%background\n" + LOOP + "\n'looped'"),
+        kernel.start("%%background\nfor i in range(20): await asyncio.sleep(0.002)\n'awaited'"),
+        kernel.start("%%background\nawait asyncio.sleep(0.01)\n1 / 0"),
+        kernel.start("%%background\n%%timeout 20ms --on-timeout cancel\nwhile True: pass"),
+    ]
+    front = [
+        kernel.start(code)
+        for code in (
+            "for i in range(10**6): pass\n'loop'",
+            "for i in range(10): await asyncio.sleep(0.002)\n'await'",
+            "1",
+        )
+    ]
+    for cell in front:
+        cell.wait()
+    last = kernel.run("stop = True\n2")
+    cells = [*(cell.wait() for cell in beside), *front, last]
+    counts = [cell.reply["execution_count"] for cell in cells]
+    assert len(set(counts)) == len(counts)
+    for cell, count in zip(cells, counts, strict=True):
+        shown = [*cell.of_type("execute_input"), *cell.of_type("execute_result")]
+        assert {each["execution_count"] for each in shown} == {count}
+    kernel.run("history.writeout_cache()")
+    assert kernel.value("history.session_number") == session
+    lines = eval(kernel.value("[n for _, n, _ in history.get_range(history.session_number)]"))
+    # One that was ended before IPython came to it is not in there.
+    assert set(counts) - {cells[3].reply["execution_count"]} <= set(lines)
+    assert not any("not unique" in cell.text for cell in cells)
+
+
 def test_an_error_in_the_background_is_its_own(kernel: Kernel) -> None:
     kernel.run("stop = False")
     beside = go(kernel, "%%background\n" + LOOP + "\n1 / 0")
@@ -238,7 +273,7 @@ def test_one_in_the_background_is_paused_resumed_and_cancelled(kernel: Kernel) -
 
 def test_one_in_the_background_has_a_time_limit(kernel: Kernel) -> None:
     kernel.run("stop = False")
-    beside = go(kernel, "%%background\n%%timeout 50ms --on-timeout cancel\n" + LOOP)
+    beside = kernel.start("%%background\n%%timeout 50ms --on-timeout cancel\n" + LOOP)
     assert beside.wait().reply["ename"] == "CellTimeout"
 
 
