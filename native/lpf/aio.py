@@ -7,9 +7,9 @@
 
 A step of a coroutine (from one ``await`` that waits to the next) is one preemptible function, launched
 inside the task's own step.  When its quantum is spent, the coroutine that asyncio sees, ``_Steps``,
-yields as ``asyncio.sleep(0)`` does, and asyncio leaves the task by the same road as ever: no task is
-current, its Context is not entered, and the task stands at the end of the queue.  Its next step
-resumes the function where it was.
+yields a future, as every ``await`` that waits does, and asyncio leaves the task by the same road as
+ever: no task is current, its Context is not entered.  The future comes true when it is the task's turn
+(``_turns``), and its next step resumes the function where it was.
 
 Three things need more than that:
 
@@ -53,7 +53,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import FrameType
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from . import _direct, _native
+from . import _direct, _native, _turns
 from ._errors import Cancelled, StateError, ThreadError, TimedOut
 
 __all__ = [
@@ -97,25 +97,6 @@ def _place(frame: FrameType | None) -> str | None:
         return None
     code = frame.f_code
     return f"line {frame.f_lineno} in {code.co_qualname} ({code.co_filename})"
-
-
-# ---- What stands preempted ----------------------------------------------------------------
-
-# Written on the loop's thread, read by the watchdog.
-_standing: dict[_native.Continuation[Any], str] = {}
-_turns = 0  # Goes up whenever something is preempted or goes on.
-
-
-def _stands(step: _native.Continuation[Any], name: str) -> None:
-    global _turns
-    _turns += 1
-    _standing[step] = name
-
-
-def _goes_on(step: _native.Continuation[Any]) -> None:
-    global _turns
-    _turns += 1
-    _standing.pop(step, None)
 
 
 # ---- The current task ---------------------------------------------------------------------
@@ -258,7 +239,7 @@ class _Steps(Coroutine[Any, Any, _T]):
         step = self._step
         if step is not None:
             self._step = None
-            _goes_on(step)
+            _turns.goes_on(step)
             if step.cancel() == "abandoned":
                 return
         self._coro.close()
@@ -272,7 +253,7 @@ class _Steps(Coroutine[Any, Any, _T]):
     ) -> Any:
         self._elapsed = step.elapsed
         self._step = None
-        _goes_on(step)
+        _turns.goes_on(step)
         if self._inside is not None and loop is not None:
             _swap_current_task(loop, self._inside)
             self._inside = None
@@ -301,8 +282,8 @@ class _Steps(Coroutine[Any, Any, _T]):
                     self._inside = inside
                     _swap_current_task(loop, task)
                 self._step = step
-                _stands(step, self.__qualname__)
-                return None
+                _turns.stands(step, self.__qualname__)
+                return _turns.next_turn(loop)
             return step.result()
         finally:
             del step
@@ -425,7 +406,7 @@ class _Watchdog(threading.Thread):
     task waits for ever.  No one can go on then but a debugger; what can be done is to name both.
 
     Runs on a thread of its own, and only reads.  While something is preempted, the loop does not wait
-    for events, and ``_turns`` goes up with every round.
+    for events, and ``_turns.count()`` goes up with every few rounds.
     """
 
     def __init__(self, loop: _Loop, after: float) -> None:
@@ -441,8 +422,8 @@ class _Watchdog(threading.Thread):
             loop = self._loop()
             if loop is None or loop.is_closed():
                 return
-            if not loop.is_running() or not _standing or _turns != seen:
-                seen, reported = _turns, False
+            if not loop.is_running() or not _turns.standing or _turns.count() != seen:
+                seen, reported = _turns.count(), False
             elif not reported:
                 reported = True
                 self._report()
@@ -451,7 +432,7 @@ class _Watchdog(threading.Thread):
     def _report(self) -> None:
         frame = sys._current_frames().get(self._watched or 0)
         preempted = [
-            f"{name} at {_place(step.frame) or '?'}" for step, name in list(_standing.items())
+            f"{name} at {_place(step.frame) or '?'}" for step, name in list(_turns.standing.items())
         ]
         _log.warning(
             "the event loop has stood still for %g s, at %s, while these tasks are preempted: %s. "
@@ -629,20 +610,20 @@ def _after_limit(c: _native.Continuation[Any], limit: _Limit, quantum: float) ->
 @types.coroutine
 def _drive(
     call: Callable[[], _T], name: str, quantum: float, limit: _Limit | None
-) -> Generator[None, None, _T]:
+) -> Generator[Any, None, _T]:
     c = _native.launch(call, timeout=quantum if limit is None else limit.slice(quantum))
     while not c.done:
         error: BaseException | None = None
-        _stands(c, name)
+        _turns.stands(c, name)
         try:
-            yield
+            yield _turns.next_turn(events._get_running_loop())
         except GeneratorExit:
-            _goes_on(c)
+            _turns.goes_on(c)
             c.cancel()
             raise
         except BaseException as thrown:
             error = thrown
-        _goes_on(c)
+        _turns.goes_on(c)
         if error is not None:
             c.throw(error, timeout=quantum)
             del error

@@ -34,7 +34,7 @@ def world() -> Iterator[None]:
         if c.state in ("ready", "paused"):
             c.cancel()
     assert left == []
-    assert aio._standing == {}
+    assert aio._turns.standing == {}
     assert set(threading.enumerate()) <= threads
 
 

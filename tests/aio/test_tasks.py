@@ -35,6 +35,47 @@ def test_a_task_that_never_awaits_lets_the_others_run(run: Run, work: Work) -> N
     assert work.beats >= 5
 
 
+def test_what_awaits_waits_for_one_quantum_and_not_for_one_of_everybody(run: Run) -> None:
+    done = False
+
+    async def main() -> None:
+        nonlocal done
+        many = [asyncio.create_task(compute()) for _ in range(10)]
+        while len(aio._turns.standing) < 10:
+            await asyncio.sleep(0)
+        for _ in range(50):
+            before = aio._turns.count()
+            await asyncio.sleep(0)
+            assert aio._turns.count() - before <= 2  # One goes on, and stands still again.
+        done = True
+        await asyncio.gather(*many)
+
+    async def compute() -> None:
+        while not done:
+            pass
+
+    run(main())
+
+
+def test_those_that_compute_share_their_turns(run: Run) -> None:
+    async def main() -> None:
+        many = [asyncio.create_task(compute(i)) for i in range(5)]
+        await asyncio.gather(*many)
+
+    turns = [0] * 5
+    last = -1
+
+    async def compute(i: int) -> None:
+        nonlocal last
+        while max(turns) < 20:
+            if last != i:
+                last = i
+                turns[i] += 1
+
+    run(main())
+    assert min(turns) >= 18
+
+
 def test_the_main_task_is_preempted_too(run: Run, work: Work) -> None:
     async def main() -> None:
         beat = asyncio.create_task(work.beat())
@@ -336,7 +377,7 @@ def test_a_task_shows_its_own_coroutine(run: Run, work: Work) -> None:
         task = asyncio.create_task(coro, name="computer")
         assert task.get_coro() is coro
         assert task.get_name() == "computer"
-        while not aio._standing:
+        while not aio._turns.standing:
             await asyncio.sleep(0)
         assert "compute()" in repr(task)
         assert task.get_stack()[-1].f_code is compute.__code__
