@@ -54,19 +54,19 @@ static void the_allocator_may_not_be_left_and_the_program_may(void)
     static const char *const refused[] = {"malloc", "free", "realloc", "printf", "dlsym", "fork"};
     lpf__codemap_refresh();
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        CHECK(!lpf__codemap_may_leave(address_of(refused[i]) + 4));
+        CHECK(!lpf__codemap_may_leave(address_of(refused[i]) + 4, NULL));
     }
-    CHECK(lpf__codemap_may_leave((uintptr_t)&address_of));
-    CHECK(!lpf__codemap_may_leave(0));
-    CHECK(!lpf__codemap_may_leave(UINTPTR_MAX));
+    CHECK(lpf__codemap_may_leave((uintptr_t)&address_of, NULL));
+    CHECK(!lpf__codemap_may_leave(0, NULL));
+    CHECK(!lpf__codemap_may_leave(UINTPTR_MAX, NULL));
 }
 
 /* A leaf counts as its caller, and here there is none in the way out of a handler. */
 static void a_leaf_without_a_caller_may_not_be_left(void)
 {
     lpf__codemap_refresh();
-    CHECK(!lpf__codemap_may_leave(address_of("memcpy") + 4));
-    CHECK(!lpf__codemap_may_leave(address_of("read") + 4));
+    CHECK(!lpf__codemap_may_leave(address_of("memcpy") + 4, NULL));
+    CHECK(!lpf__codemap_may_leave(address_of("read") + 4, NULL));
 }
 
 static void rules_refuse_and_allow_by_name(void)
@@ -79,10 +79,10 @@ static void rules_refuse_and_allow_by_name(void)
     uintptr_t here = (uintptr_t)&address_of;
     CHECK_IS(lpf_allow_library(name, 0), LPF_OK);
     lpf__codemap_refresh();
-    CHECK(!lpf__codemap_may_leave(here));
+    CHECK(!lpf__codemap_may_leave(here, NULL));
     CHECK_IS(lpf_allow_library(name, 1), LPF_OK);
     lpf__codemap_refresh();
-    CHECK(lpf__codemap_may_leave(here));
+    CHECK(lpf__codemap_may_leave(here, NULL));
 }
 
 static void the_object_of_a_refused_address_may_not_be_left(void)
@@ -91,7 +91,7 @@ static void the_object_of_a_refused_address_may_not_be_left(void)
     CHECK_IS(lpf_allow_library("no such name", 1), LPF_OK);
     lpf__codemap_refresh();
     /* A rule by name is the user's and wins; without one the address decides. */
-    CHECK(lpf__codemap_may_leave((uintptr_t)&address_of));
+    CHECK(lpf__codemap_may_leave((uintptr_t)&address_of, NULL));
 }
 
 static void too_many_or_too_long_rules_are_refused(void)
