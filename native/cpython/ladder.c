@@ -54,10 +54,10 @@
 #define FIRST_STEP_PAUSE (20 * LPF__MILLISECOND)
 #define LAST_STEP_PAUSE (1000 * LPF__MILLISECOND)
 
-/* Rungs 4 and 5 want, besides time, that the thread has computed: on a busy machine it may just not
- * have been given a processor. */
+/* Rungs 4 to 6 want, besides time, that the thread has computed, or been there for so many ticks: on
+ * a busy machine it may just not have been given a processor. */
 #define STARVE_CPU (50 * LPF__MILLISECOND)
-#define ABANDON_TICKS 64
+#define PATIENT_TICKS 64
 
 static struct {
     uint64_t since; /* When the first tick that was not answered came; 0: none. */
@@ -258,7 +258,7 @@ static void rung_five_in_blas(struct lpf__thread *t, const ucontext_t *context)
 
 static void rung_six(struct lpf__thread *t, uint64_t waited, const ucontext_t *context)
 {
-    if (waited < REPORT_AFTER) {
+    if (waited < REPORT_AFTER || climb.ticks < PATIENT_TICKS) {
         return;
     }
     struct lpf__due due = lpf__find_due(t, lpf__now());
@@ -293,7 +293,7 @@ static void tick(struct lpf__thread *t, void *ucontext)
     }
     climb.ticks++;
     uint64_t waited = now - climb.since;
-    bool abandons = waited >= ABANDON_AFTER && climb.ticks >= ABANDON_TICKS;
+    bool abandons = waited >= ABANDON_AFTER && climb.ticks >= PATIENT_TICKS;
     uint64_t again = climb.retry;
     if (waited > STEP_AFTER && climb.retry < LAST_RETRY) {
         climb.retry *= 2;
