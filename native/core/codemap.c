@@ -55,6 +55,7 @@ struct table {
     size_t capacity;
     unsigned long long adds, subs; /* Of the loader, when the table was made. */
     unsigned rules;                /* rule_version then. */
+    struct lpf__lockers lockers;
     struct range ranges[];
 };
 
@@ -213,6 +214,45 @@ static struct lpf__data variables_of(const struct dl_phdr_info *info)
     return found;
 }
 
+/* The undefined symbols come first in the table of an object that has a GNU hash table, which is what
+ * linkers make. */
+static bool imports(const struct dl_phdr_info *info, const char *name)
+{
+    const ElfW(Dyn) *dynamic = NULL;
+    const ElfW(Sym) *symbols = NULL;
+    const char *strings = NULL;
+    const uint32_t *hash = NULL;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        if (info->dlpi_phdr[i].p_type == PT_DYNAMIC) {
+            dynamic = (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+        }
+    }
+    for (; dynamic != NULL && dynamic->d_tag != DT_NULL; dynamic++) {
+        /* The loader has made addresses of them, but for the vDSO's. */
+        const void *where = (const void *)dynamic->d_un.d_ptr;
+        symbols = dynamic->d_tag == DT_SYMTAB ? where : symbols;
+        strings = dynamic->d_tag == DT_STRTAB ? where : strings;
+        hash = dynamic->d_tag == DT_GNU_HASH ? where : hash;
+    }
+    if (symbols == NULL || strings == NULL || hash == NULL || (uintptr_t)hash < info->dlpi_addr) {
+        return false;
+    }
+    for (uint32_t i = 1; i < hash[1]; i++) {
+        if (strcmp(strings + symbols[i].st_name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_locker(struct lpf__lockers *lockers, uintptr_t start, uintptr_t length)
+{
+    if (lockers->count < LPF__MOST_LOCKERS) {
+        lockers->start[lockers->count] = start;
+        lockers->length[lockers->count++] = length;
+    }
+}
+
 static int count_segments(struct dl_phdr_info *info, size_t size, void *data)
 {
     (void)size;
@@ -228,11 +268,15 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *data)
     table->subs = info->dlpi_subs;
     uintptr_t base = info->dlpi_addr;
     enum kind kind = may_leave_object(info) ? LEAVE : REFUSE;
+    bool locker = kind == LEAVE && imports(info, "pthread_mutexattr_settype");
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X)) {
             uintptr_t start = base + segment->p_vaddr;
             add_range(table, start, start + segment->p_memsz, kind, variables_of(info));
+            if (locker) {
+                add_locker(&table->lockers, start, segment->p_memsz);
+            }
         }
     }
     return 0;
@@ -292,7 +336,7 @@ static struct table *make_table(void)
     if (table == NULL) {
         return NULL;
     }
-    table->count = 0;
+    table->count = table->lockers.count = 0;
     table->capacity = capacity;
     table->rules = rule_version;
     dl_iterate_phdr(add_object, table);
@@ -395,6 +439,18 @@ static struct range range_at(uintptr_t pc)
     struct range range = range_in(atomic_load(&current_table), pc);
     atomic_fetch_sub(&readers, 1);
     return range;
+}
+
+struct lpf__lockers lpf__codemap_lockers(void)
+{
+    struct lpf__lockers found = {0, {0}, {0}};
+    atomic_fetch_add(&readers, 1);
+    const struct table *table = atomic_load(&current_table);
+    if (table != NULL) {
+        found = table->lockers;
+    }
+    atomic_fetch_sub(&readers, 1);
+    return found;
 }
 
 static enum kind kind_at(uintptr_t pc)

@@ -162,6 +162,13 @@ enum lpf__request {
 
 #define LPF__BIAS (1u << 30)
 
+/* Locks that this thread holds; see locks.c. */
+#define LPF__MOST_LOCKS 4
+struct lpf__held {
+    unsigned count;
+    int *owners[LPF__MOST_LOCKS]; /* In each lock, the number of the thread that holds it. */
+};
+
 /* One for each kernel thread that has used the library; freed when the thread ends.
  *
  * Signal handler and ordinary code of the same thread share it.  Ordinary code sets `busy` while
@@ -186,7 +193,8 @@ struct lpf__thread {
     double ns_per_cycle;  /* and how it goes on from there; 0: not known yet. */
     uint64_t retry;       /* Since when a tick was refused: the pause before the next one, */
     uint64_t refused_cpu; /* and the CPU time then. */
-    uint64_t locked;      /* Since when it is let go on because of a lock (locks.c); 0: not. */
+    uint64_t locked;      /* Since when it is let go on because of a lock; 0: not. */
+    struct lpf__held held;
     /* References: one for each function whose `thread` this is, and the thread's own.  The thread
      * counts its own in `handles_here`, without atomic instructions; what others let go of is taken
      * from `handles`, which has LPF__BIAS to spare until the thread ends and puts both together. */
@@ -290,13 +298,34 @@ bool lpf__codemap_may_leave(uintptr_t pc, struct lpf__data *variables);
 /* Has the signal interrupted code at pc that may be left, but for the lock that it waits for?  It has
  * not got that yet, so it may be left as well.  Async-signal-safe; only for a thread that sleeps. */
 bool lpf__codemap_waits_for_lock(uintptr_t pc);
+/* The code of libraries that make recursive locks and may be left.  Async-signal-safe. */
+#define LPF__MOST_LOCKERS 8
+struct lpf__lockers {
+    size_t count;
+    uintptr_t start[LPF__MOST_LOCKERS], length[LPF__MOST_LOCKERS];
+};
+struct lpf__lockers lpf__codemap_lockers(void);
 /* Does pc lie in a function of the C library that holds nothing?  Async-signal-safe. */
 bool lpf__codemap_is_leaf(uintptr_t pc);
 
 /* ---- locks.c ------------------------------------------------------------------------------ */
 
-/* Does the thread hold a lock among these variables, and not for long yet?  Async-signal-safe. */
-bool lpf__locks_hold(struct lpf__thread *t, struct lpf__data variables, uint64_t now);
+/* Does the thread, interrupted there, hold a lock among these variables or in an object, and not for
+ * long yet?  NULL for the context: objects are left out, which is cheap.  Async-signal-safe, as all of
+ * these. */
+bool lpf__locks_hold(struct lpf__thread *t, struct lpf__data variables, const void *ucontext,
+                     uint64_t now);
+void lpf__locks_forget(struct lpf__thread *t); /* It is going to be left without that question. */
+
+/* What a function that stands still has locked: around the call that leaves it, on its own stack. */
+struct lpf__lent {
+    int id; /* 0: nothing. */
+    struct lpf__held held;
+};
+void lpf__locks_lend(struct lpf__thread *t, struct lpf__lent *lent);
+void lpf__locks_take_back(const struct lpf__thread *t, const struct lpf__lent *lent);
+/* The id of the function that has lent the lock whose futex this is; 0: none.  From any thread. */
+int lpf__locks_holder(uintptr_t futex);
 
 /* ---- overflow.c --------------------------------------------------------------------------- */
 

@@ -1,22 +1,47 @@
 /* Locks that code holds which is about to be left.
  *
- * A library guards what its callers share, its memory, its caches, by mutexes among its own variables,
- * and holds them for microseconds.  A function that is left in between would keep everybody else out
- * of the library, the rest of its own thread included, which then waits for itself: for ever.  So
- * such code is let go on until it has unlocked.  The C library notes a mutex's owner in the mutex;
- * the variables are searched for one whose owner is this thread.
+ * A library guards what its callers share by mutexes, among its own variables (its memory, its caches)
+ * or in the objects that it makes (a connection to a database).  A function that is left while it
+ * holds one keeps everybody else out, the rest of its own thread included, which then waits for
+ * itself; or, if the lock is recursive, it lets the rest of its own thread in, which finds the object
+ * half changed.  The C library notes a mutex's owner in the mutex, as the number of the thread.  So:
  *
- * What is held for long is taken for a lock of the user's: whoever else wants it waits, is left as
- * well (rung 2) and shown as waiting.  The same goes for locks on the heap, which belong to objects.
+ *   - Code that holds a lock is let go on for some milliseconds (lpf__locks_hold).  Most have unlocked
+ *     by then.
+ *   - What is held for longer is lent while the function stands still (lpf__locks_lend): another
+ *     number, which no thread has, is written into it.  Then the rest of the thread waits, as
+ *     other threads do.  Where it waits it can be left as well (codemap.c), and whoever looks can
+ *     tell from the number which function it waits for.
  *
- * Invariants: reads only, of an object that has frames on the thread's stack and so is not unloaded.
- * A lock that is being taken or given back right now is in the hands of the C library, which is not
- * left.
+ * Where they are found.  The variables of the interrupted object are searched for locks whose owner is
+ * this thread.  Locks in objects can only be reached by pointers: who holds one is going to unlock it
+ * and so has, in a register or on its stack, the address of the lock or of the object or of something
+ * that leads to the object.  That search costs some 0.1 ms, and is made only in calls of libraries
+ * that make recursive locks (codemap.c tells).  A lock that is not found is left as it is.
+ *
+ * Invariants: only locks that this thread holds are written to.  Their memory is read by a system call
+ * that fails for what is not mapped.  A lock that is being taken or given back right now is in the
+ * hands of the C library, which is not left.
  */
 #define _GNU_SOURCE
 #include "internal.h"
 
-#define PATIENCE (20 * LPF__MILLISECOND)
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define PATIENCE_STATIC (20 * LPF__MILLISECOND)
+#define PATIENCE_OBJECT (5 * LPF__MILLISECOND)
+#define FIRST_ID 0x40000000 /* Above all numbers of threads. */
+#define MOST_IDS 0x3fffffff
+#define MOST_STACK ((uintptr_t)32768)
+#define OBJECT_WORDS 8 /* Of an object, searched for pointers to locks. */
+#define SEEN 1024      /* A power of two. */
+#define MOST_OBJECTS 768
+
+static _Atomic int ids;
+
+/* ---- What a lock looks like ---------------------------------------------------------------- */
 
 LPF__UNCHECKED static bool is_held(const pthread_mutex_t *mutex, int tid)
 {
@@ -28,28 +53,230 @@ LPF__UNCHECKED static bool is_written(const pthread_rwlock_t *lock, int tid)
     return lock->__data.__cur_writer == tid && lock->__data.__readers != 0;
 }
 
-LPF__UNCHECKED static bool holds_any(struct lpf__data variables, int tid)
+/* For memory that may be anything. */
+static bool is_surely_held(const pthread_mutex_t *mutex, int tid)
+{
+    unsigned count = mutex->__data.__count;
+    bool recursive = (mutex->__data.__kind & 3) == PTHREAD_MUTEX_RECURSIVE_NP;
+    return is_held(mutex, tid) && mutex->__data.__lock <= 2 && mutex->__data.__nusers < 1000 &&
+           (mutex->__data.__kind & ~0x183) == 0 && (recursive ? count - 1 < 1000 : count == 0);
+}
+
+/* ---- Among variables ----------------------------------------------------------------------- */
+
+static void note(struct lpf__held *held, int *owner)
+{
+    for (unsigned i = 0; i < held->count; i++) {
+        if (held->owners[i] == owner) {
+            return;
+        }
+    }
+    if (held->count < LPF__MOST_LOCKS) {
+        held->owners[held->count++] = owner;
+    }
+}
+
+LPF__UNCHECKED static void search_variables(struct lpf__held *held, struct lpf__data variables,
+                                            int tid)
 {
     const uintptr_t step = sizeof(long);
     for (uintptr_t at = (variables.start + step - 1) / step * step;
          at + sizeof(pthread_mutex_t) <= variables.end; at += step) {
-        if (is_held((const pthread_mutex_t *)at, tid) ||
-            (at + sizeof(pthread_rwlock_t) <= variables.end &&
-             is_written((const pthread_rwlock_t *)at, tid))) {
+        pthread_mutex_t *mutex = (pthread_mutex_t *)at;
+        pthread_rwlock_t *lock = (pthread_rwlock_t *)at;
+        if (is_held(mutex, tid)) {
+            note(held, &mutex->__data.__owner);
+        } else if (at + sizeof *lock <= variables.end && is_written(lock, tid)) {
+            note(held, &lock->__data.__cur_writer);
+        }
+    }
+}
+
+/* ---- In objects ---------------------------------------------------------------------------- */
+
+static bool peek(uintptr_t address, void *to, size_t size)
+{
+    struct iovec local = {to, size}, remote = {(void *)address, size};
+    return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
+struct search {
+    struct lpf__held *held;
+    int tid;
+    uintptr_t seen[SEEN]; /* Hash table of the objects looked at. */
+    unsigned seen_count;
+};
+
+static bool is_address(uintptr_t word)
+{
+    return word >= 65536 && word >> 47 == 0 && word % sizeof(long) == 0;
+}
+
+static bool is_news(struct search *search, uintptr_t address)
+{
+    if (search->seen_count == MOST_OBJECTS) {
+        return false;
+    }
+    size_t at = (address >> 4) * 0x9E3779B1u & (SEEN - 1);
+    while (search->seen[at] != 0 && search->seen[at] != address) {
+        at = (at + 1) & (SEEN - 1);
+    }
+    if (search->seen[at] == address) {
+        return false;
+    }
+    search->seen[at] = address;
+    search->seen_count++;
+    return true;
+}
+
+static void look_at_lock(struct search *search, uintptr_t address)
+{
+    pthread_mutex_t copy;
+    if (is_address(address) && peek(address, &copy, sizeof copy) &&
+        is_surely_held(&copy, search->tid)) {
+        note(search->held, &((pthread_mutex_t *)address)->__data.__owner);
+    }
+}
+
+static void look_at_object(struct search *search, uintptr_t address)
+{
+    uintptr_t words[OBJECT_WORDS];
+    if (!is_address(address) || !is_news(search, address) || !peek(address, words, sizeof words)) {
+        return;
+    }
+    pthread_mutex_t first;
+    memcpy(&first, words, sizeof first);
+    if (is_surely_held(&first, search->tid)) {
+        note(search->held, &((pthread_mutex_t *)address)->__data.__owner);
+    }
+    for (size_t i = 0; i < OBJECT_WORDS; i++) {
+        look_at_lock(search, words[i]);
+    }
+}
+
+LPF__UNCHECKED static void search_words(struct search *search, const uintptr_t *from,
+                                        const uintptr_t *to)
+{
+    for (; from < to; from++) {
+        look_at_object(search, *from);
+    }
+}
+
+LPF__UNCHECKED static bool called_from(const struct lpf__lockers *lockers, const uintptr_t *from,
+                                       const uintptr_t *to)
+{
+    for (; lockers->count > 0 && from < to; from++) {
+        for (size_t i = 0; i < lockers->count; i++) {
+            if (*from - lockers->start[i] < lockers->length[i]) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void search_objects(struct lpf__thread *t, struct lpf__held *held, const void *ucontext)
+{
+    struct lpf__lockers lockers = lpf__codemap_lockers();
+    const lpf_t *current = t->current;
+    uintptr_t low = lpf__stack_pointer(ucontext) & ~(sizeof(long) - 1);
+    if (lockers.count == 0 || current == NULL || current->stack == NULL ||
+        low < (uintptr_t)current->stack->low || low >= (uintptr_t)current->stack) {
+        return;
+    }
+    uintptr_t high = (uintptr_t)current->stack;
+    high = high - low > MOST_STACK ? low + MOST_STACK : high;
+    uintptr_t pc = lpf__program_counter(ucontext);
+    const uintptr_t *from = (const uintptr_t *)low, *to = (const uintptr_t *)high;
+    if (called_from(&lockers, &pc, &pc + 1) || called_from(&lockers, from, to)) {
+        const mcontext_t *registers = &((const ucontext_t *)ucontext)->uc_mcontext;
+        struct search search = {.held = held, .tid = t->tid};
+        search_words(&search, (const uintptr_t *)registers, (const uintptr_t *)(registers + 1));
+        search_words(&search, from, to);
+    }
+}
+
+/* ---- While the function stands still ------------------------------------------------------- */
+
+static bool is_still_held(const int *owner, int tid)
+{
+    int now;
+    return peek((uintptr_t)owner, &now, sizeof now) && now == tid;
+}
+
+static bool any_still_held(const struct lpf__held *held, int tid)
+{
+    for (unsigned i = 0; i < held->count; i++) {
+        if (is_still_held(held->owners[i], tid)) {
             return true;
         }
     }
     return false;
 }
 
-bool lpf__locks_hold(struct lpf__thread *t, struct lpf__data variables, uint64_t now)
+bool lpf__locks_hold(struct lpf__thread *t, struct lpf__data variables, const void *ucontext,
+                     uint64_t now)
 {
-    if (!holds_any(variables, t->tid)) {
-        t->locked = 0;
+    /* Else it is left over from another time. */
+    bool goes_on = t->locked != 0 && now - t->locked <= 2 * PATIENCE_STATIC;
+    uint64_t waited = goes_on ? now - t->locked : 0;
+    struct lpf__held held = {0, {NULL}};
+    search_variables(&held, variables, t->tid);
+    uint64_t patience = held.count > 0 ? PATIENCE_STATIC : PATIENCE_OBJECT;
+    /* What was found stands for all, until it comes to leaving. */
+    bool known = held.count > 0 || (goes_on && any_still_held(&t->held, t->tid));
+    if (ucontext != NULL && (!known || waited >= patience)) {
+        search_objects(t, &held, ucontext);
+        t->held = held;
+    }
+    if (!known && held.count == 0) {
+        t->locked = ucontext != NULL ? 0 : t->locked;
         return false;
     }
-    if (t->locked == 0 || now - t->locked > 2 * PATIENCE) { /* Or left over from another time. */
-        t->locked = now;
+    t->locked = now - waited;
+    return waited < patience;
+}
+
+void lpf__locks_forget(struct lpf__thread *t)
+{
+    t->held.count = 0;
+}
+
+void lpf__locks_lend(struct lpf__thread *t, struct lpf__lent *lent)
+{
+    lent->held.count = 0;
+    for (unsigned i = 0; i < t->held.count; i++) {
+        if (is_still_held(t->held.owners[i], t->tid)) {
+            note(&lent->held, t->held.owners[i]);
+        }
     }
-    return now - t->locked < PATIENCE;
+    t->held.count = 0;
+    lent->id = lent->held.count > 0 ? FIRST_ID + (atomic_fetch_add(&ids, 1) & MOST_IDS) : 0;
+    for (unsigned i = 0; i < lent->held.count; i++) {
+        *lent->held.owners[i] = lent->id;
+    }
+}
+
+void lpf__locks_take_back(const struct lpf__thread *t, const struct lpf__lent *lent)
+{
+    for (unsigned i = 0; i < lent->held.count; i++) {
+        *lent->held.owners[i] = t->tid;
+    }
+}
+
+int lpf__locks_holder(uintptr_t futex)
+{
+    /* Offsets of what notes the owner, from what is waited on: in a mutex, and in a read-write lock
+     * for either of its two words. */
+    const size_t mutex = offsetof(pthread_mutex_t, __data.__owner);
+    const size_t writer = offsetof(pthread_rwlock_t, __data.__cur_writer);
+    const size_t offsets[] = {mutex, writer - offsetof(pthread_rwlock_t, __data.__wrphase_futex),
+                              writer - offsetof(pthread_rwlock_t, __data.__writers_futex)};
+    for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
+        int owner;
+        if (peek(futex + offsets[i], &owner, sizeof owner) && owner >= FIRST_ID) {
+            return owner;
+        }
+    }
+    return 0;
 }

@@ -68,7 +68,7 @@ static bool may_leave_native(struct lpf__thread *t, uint64_t now, const void *uc
 {
     struct lpf__data variables;
     return lpf__codemap_may_leave(lpf__program_counter(ucontext), &variables) &&
-           !on_signal_stack() && !lpf__locks_hold(t, variables, now);
+           !on_signal_stack() && !lpf__locks_hold(t, variables, ucontext, now);
 }
 
 /* Has the thread been asleep since the last refusal?  Handling the refusal itself takes a few
@@ -104,7 +104,10 @@ static void tick_native(struct lpf__thread *t, struct lpf__due due, uint64_t now
     if (victim->left_for_outer) {
         t->missed = 1; /* The timer is done with what is due; the host further out is not. */
     }
+    struct lpf__lent lent;
+    lpf__locks_lend(t, &lent);
     lpf__leave(victim);
+    lpf__locks_take_back(t, &lent);
 }
 
 /* Busy while it looks, so that wakes by the calls below are not lost. */

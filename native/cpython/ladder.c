@@ -105,7 +105,8 @@ static bool holds_gil(PyThreadState *ts)
 }
 
 /* Leaves the function that is due; true if it was left (and has been resumed by now). */
-static bool leave_native(PyThreadState *ts, struct lpf__thread *t, const ucontext_t *context)
+static bool leave_native(PyThreadState *ts, struct lpf__thread *t, struct lpf__data variables,
+                         bool waits, const ucontext_t *context)
 {
     struct lpf__due due = lpf__find_due(t, lpf__now());
     if (due.function == NULL || due.function->host != &lpf_python_host) {
@@ -116,7 +117,6 @@ static bool leave_native(PyThreadState *ts, struct lpf__thread *t, const ucontex
         if (c->canceller.exception == NULL || lpf__now() < c->canceller.until) {
             return false; /* The exception is raised when the native call is back in Python. */
         }
-        c->abandoned = true;
     } else {
         PyObject *blocker = lpf_safepoint_blocked_by(ts, due);
         if (blocker != NULL) {
@@ -124,12 +124,16 @@ static bool leave_native(PyThreadState *ts, struct lpf__thread *t, const ucontex
             return false;
         }
     }
+    if (lpf__locks_hold(t, variables, context, lpf__now()) && !waits) {
+        return false;
+    }
     /* The handler has the signal blocked; who goes on next must not. */
     if (!c->core.keeps_mask) {
         c->core.caller_mask = context->uc_sigmask;
         c->core.keeps_mask = true;
     }
     climb.since = 0;
+    c->abandoned = c->canceller.active;
     lpf_continuation_leave_native(ts, c, lpf_safepoint_reason(&c->core));
     return true;
 }
@@ -137,16 +141,16 @@ static bool leave_native(PyThreadState *ts, struct lpf__thread *t, const ucontex
 static bool rung_two(struct lpf__thread *t, uint64_t waited, uint64_t now, void *ucontext)
 {
     uintptr_t pc = lpf__program_counter(ucontext);
-    struct lpf__data variables;
-    if (lpf__codemap_may_leave(pc, &variables)
-            ? lpf__locks_hold(t, variables, now)
-            : !(waited >= LOCK_AFTER && lpf__ended_a_wait(ucontext) &&
-                lpf__codemap_waits_for_lock(pc))) {
+    struct lpf__data variables = {0, 0};
+    bool waits = !lpf__codemap_may_leave(pc, &variables);
+    if (waits ? waited < LOCK_AFTER || !lpf__ended_a_wait(ucontext) ||
+                    !lpf__codemap_waits_for_lock(pc)
+              : lpf__locks_hold(t, variables, NULL, now)) {
         return false;
     }
     PyThreadState *ts = lpf_safepoint_main_state();
     PyEval_RestoreThread(ts);
-    bool left = leave_native(ts, t, ucontext);
+    bool left = leave_native(ts, t, variables, waits, ucontext);
     PyEval_SaveThread();
     return left;
 }
@@ -230,6 +234,7 @@ static Continuation *to_abandon(struct lpf__thread *t)
 static void abandon(PyThreadState *ts, Continuation *c, const ucontext_t *context)
 {
     lpf_ladder_reached();
+    lpf__locks_forget(c->core.thread);
     c->core.caller_mask = context->uc_sigmask;
     c->core.keeps_mask = true;
     c->abandoned = true;

@@ -13,6 +13,7 @@
  *   starve.c        rung 4: allocations that fail
  *   watch.c         a native thread that sees when others wait for the GIL in vain
  *   report.c        rung 6: it tells the user what cannot be left
+ *   holders.c       and who waits for a lock of a function that stands still
  *   symbols.c       names of C functions
  *   wire.c          a message to a notebook, signed with what sha256.c computes
  *   sigmask.c       the signal mask, saved only for those who change it
@@ -284,7 +285,8 @@ PyObject *lpf_watch_interrupts_py(PyObject *, PyObject *);
 void lpf_watch_let_go(struct lpf__thread *t); /* At a safe point: others may have the GIL. */
 bool lpf_watch_interrupted(void);             /* A SIGINT has come that no safe point has seen. */
 void lpf_watch_interrupt_seen(void);
-void lpf_watch_wake(void); /* From its own thread: have the main thread's handler run. */
+void lpf_watch_holders(void); /* Somebody may come to wait for a function that has locks. */
+void lpf_watch_wake(void);    /* From its own thread: have the main thread's handler run. */
 
 /* ---- report.c ----------------------------------------------------------------------------- */
 
@@ -294,6 +296,15 @@ void lpf_report_tick(PyThreadState *ts, const void *ucontext, uint64_t since, bo
 void lpf_report_over(void); /* On the main thread: now it could. */
 void lpf_report_look(void); /* From the watcher's thread. */
 PyObject *lpf_report_to_py(PyObject *, PyObject *);
+
+/* ---- holders.c ---------------------------------------------------------------------------- */
+
+/* Before it is left, and after: a function that has lent its locks. */
+void lpf_holders_add(PyThreadState *ts, const Continuation *c, int id);
+void lpf_holders_remove(int id);
+bool lpf_holders_exist(void);
+void lpf_holders_look(const struct lpf__thread *main_thread); /* From the watcher's thread. */
+void lpf_holders_forked(void);                                /* In the child. */
 
 /* ---- wire.c ------------------------------------------------------------------------------- */
 

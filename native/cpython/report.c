@@ -45,15 +45,20 @@ enum gate { SHUT, ASKED, OPEN, SENDING };
 static _Atomic int state;
 static _Atomic int gate;
 
-static struct {
-    uint64_t since;
-    uint64_t ended; /* While OVER. */
-    bool holds_gil;
-    char file[NAME]; /* Of the innermost Python frame; empty: unknown. */
+/* Where Python is. */
+struct place {
+    char file[NAME]; /* Of the innermost frame; empty: unknown. */
     char name[NAME]; /* Of its function. */
     int line;
     int cell_line; /* Of the outermost frame of a cell, the cell itself; 0: there is none. */
     bool is_cell;  /* Is it the innermost one, too? */
+};
+
+static struct {
+    uint64_t since;
+    uint64_t ended; /* While OVER. */
+    bool holds_gil;
+    struct place place;
     uintptr_t addresses[MOST_FRAMES]; /* C functions, innermost first. */
     size_t count;
     bool in_bytecode; /* The last of them was called by the bytecode loop. */
@@ -88,11 +93,11 @@ static void copy_text(PyObject *text, char *to, size_t room)
     to[used] = '\0';
 }
 
-static void write_down_python(PyThreadState *ts)
+static void write_down_python(PyThreadState *ts, struct place *place)
 {
     size_t prefix = strlen(cell_prefix);
-    stuck.file[0] = '\0';
-    stuck.cell_line = 0;
+    place->file[0] = '\0';
+    place->cell_line = 0;
     for (lpf_frame *frame = LPF_CURRENT_FRAME(ts); frame != NULL; frame = frame->previous) {
         if (!lpf_frame_is_python(frame)) {
             continue;
@@ -101,15 +106,15 @@ static void write_down_python(PyThreadState *ts)
         int line = PyCode_Addr2Line(code, lpf_frame_offset(frame));
         char file[NAME];
         copy_text(code->co_filename, file, sizeof file);
-        bool innermost = stuck.file[0] == '\0';
+        bool innermost = place->file[0] == '\0';
         if (innermost) {
-            memcpy(stuck.file, file, sizeof file);
-            copy_text(code->co_name, stuck.name, sizeof stuck.name);
-            stuck.line = line;
+            memcpy(place->file, file, sizeof file);
+            copy_text(code->co_name, place->name, sizeof place->name);
+            place->line = line;
         }
         if (prefix > 0 && strncmp(file, cell_prefix, prefix) == 0) {
-            stuck.cell_line = line;
-            stuck.is_cell = innermost;
+            place->cell_line = line;
+            place->is_cell = innermost;
         }
     }
 }
@@ -152,6 +157,20 @@ static void sleep_a_step(void)
     clock_nanosleep(CLOCK_MONOTONIC, 0, &step, NULL);
 }
 
+/* Not of the handler, but on its thread. */
+void lpf_report_place(PyThreadState *ts, const char *function, const char *state, char *text,
+                      size_t room)
+{
+    struct place place;
+    write_down_python(ts, &place);
+    if (place.cell_line != 0) {
+        snprintf(text, room, "a cell that is %s in its line %d", state, place.cell_line);
+    } else {
+        snprintf(text, room, "%s, which is %s in line %d of %s", function, state, place.line,
+                 place.file);
+    }
+}
+
 /* The watcher asks to send: stand still for it, unless something may be held here that it needs. */
 static void stand_still(uintptr_t pc)
 {
@@ -185,7 +204,7 @@ void lpf_report_tick(PyThreadState *ts, const void *ucontext, uint64_t since, bo
         stuck.holds_gil = holds_gil;
         stuck.count = 0;
         stuck.in_bytecode = false;
-        write_down_python(ts);
+        write_down_python(ts, &stuck.place);
         struct walk walk = {pc, false, 0};
         _Unwind_Backtrace(write_down_frame, &walk);
         atomic_store(&state, STUCK);
@@ -238,21 +257,21 @@ static void name_function(void)
     }
 }
 
-static void name_place(char *text, size_t room)
+static void name_place(const struct place *place, char *text, size_t room)
 {
-    const char *file = strrchr(stuck.file, '/');
-    file = file != NULL ? file + 1 : stuck.file;
-    if (stuck.file[0] == '\0') {
+    const char *file = strrchr(place->file, '/');
+    file = file != NULL ? file + 1 : place->file;
+    if (place->file[0] == '\0') {
         snprintf(text, room, "somewhere");
-    } else if (stuck.cell_line == 0) {
-        snprintf(text, room, "line %d of %s", stuck.line, stuck.file);
-    } else if (stuck.is_cell) {
-        snprintf(text, room, "line %d of this cell", stuck.cell_line);
-    } else if (strncmp(stuck.file, cell_prefix, strlen(cell_prefix)) == 0) {
-        snprintf(text, room, "line %d of this cell (line %d, %s)", stuck.cell_line, stuck.line,
-                 stuck.name);
+    } else if (place->cell_line == 0) {
+        snprintf(text, room, "line %d of %s", place->line, place->file);
+    } else if (place->is_cell) {
+        snprintf(text, room, "line %d of this cell", place->cell_line);
+    } else if (strncmp(place->file, cell_prefix, strlen(cell_prefix)) == 0) {
+        snprintf(text, room, "line %d of this cell (line %d, %s)", place->cell_line, place->line,
+                 place->name);
     } else {
-        snprintf(text, room, "line %d of this cell (line %d of %s)", stuck.cell_line, stuck.line,
+        snprintf(text, room, "line %d of this cell (line %d of %s)", place->cell_line, place->line,
                  file);
     }
 }
@@ -303,13 +322,18 @@ static void deliver(const char *text)
     }
 }
 
+void lpf_report_deliver(const char *text)
+{
+    deliver(text);
+}
+
 static void report(uint64_t now)
 {
     char place[NAME * 2 + 100], text[NAME * 4 + 200];
     if (!reported) {
         name_function();
     }
-    name_place(place, sizeof place);
+    name_place(&stuck.place, place, sizeof place);
     snprintf(text, sizeof text, "lpf: %s: %s, %s, cannot be left: %.0f s so far\n", place, function,
              stuck.holds_gil ? "C code that holds the interpreter" : "native code with locks",
              (double)(now - stuck.since) * 1e-9);

@@ -1,8 +1,15 @@
-/* What the files of the reporter (report.c, symbols.c, wire.c) know of each other. */
+/* What the files of the reporter (report.c, holders.c, symbols.c, wire.c) know of each other. */
 #ifndef LPF_REPORT_H
 #define LPF_REPORT_H
 
 #include "native.h"
+
+/* ---- report.c ----------------------------------------------------------------------------- */
+
+void lpf_report_deliver(const char *text); /* From the watcher's thread. */
+/* Describes a function that is about to be left, and where. */
+void lpf_report_place(PyThreadState *ts, const char *function, const char *state, char *text,
+                      size_t room);
 
 /* ---- symbols.c ---------------------------------------------------------------------------- */
 

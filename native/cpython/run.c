@@ -185,7 +185,16 @@ void lpf_continuation_leave_native(PyThreadState *ts, Continuation *c, enum lpf_
     lpf_pystate_save(ts, &c->inside);
     lpf_contextvars_leave(ts, &c->contextvars);
     lpf_pyroot_unlink(&c->root);
+    struct lpf__lent lent;
+    lpf__locks_lend(c->core.thread, &lent);
+    if (lent.id != 0) {
+        lpf_holders_add(ts, c, lent.id);
+    }
     lpf__leave(&c->core);
+    if (lent.id != 0) {
+        lpf_holders_remove(lent.id);
+        lpf__locks_take_back(c->core.thread, &lent);
+    }
     if (c->thrown != NULL) {
         c->core.request = LPF__REQUEST_HOST;
         lpf_safepoint_again();

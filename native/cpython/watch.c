@@ -121,7 +121,7 @@ static void *watch(void *ignored)
     (void)ignored;
     bool before = false;
     pthread_mutex_lock(&lock);
-    while (wanted) {
+    while (wanted || lpf_holders_exist()) {
         wait_a_look();
         if (wanted && watched->outermost != NULL) {
             stand_in_front();
@@ -134,6 +134,7 @@ static void *watch(void *ignored)
         }
         before = now;
         lpf_report_look();
+        lpf_holders_look(watched);
     }
     exists = false;
     pthread_mutex_unlock(&lock);
@@ -158,6 +159,32 @@ static int start(void)
     return 0;
 }
 
+/* A child of fork has no such thread, and perhaps a locked lock. */
+static void begin_in_child(void)
+{
+    if (process != getpid()) {
+        process = getpid();
+        lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+        changed = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+        exists = false;
+        lpf_holders_forked();
+    }
+}
+
+void lpf_watch_holders(void)
+{
+    begin_in_child();
+    pthread_mutex_lock(&lock);
+    if (!exists) {
+        watched = lpf__self;
+        watched_state = lpf_safepoint_main_state();
+        if (start() < 0) { /* Then nobody is told. */
+            PyErr_Clear();
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 PyObject *lpf_watch_py(PyObject *module, PyObject *on)
 {
     (void)module;
@@ -168,12 +195,7 @@ PyObject *lpf_watch_py(PyObject *module, PyObject *on)
     if (truth && lpf_safepoint_install() < 0) {
         return NULL;
     }
-    if (process != getpid()) { /* A child of fork has no such thread, and perhaps a locked lock. */
-        process = getpid();
-        lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-        changed = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
-        exists = false;
-    }
+    begin_in_child();
     pthread_mutex_lock(&lock);
     if (wanted && !truth) {
         stand_aside();

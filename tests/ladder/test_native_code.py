@@ -285,23 +285,3 @@ c = lpf.launch(hashlib.pbkdf2_hmac, "sha256", b"p", b"s", 2**31 - 1, timeout=0.0
 print(len(lpf.live()), hashlib.pbkdf2_hmac("sha256", b"p", b"s", 10).hex()[:4])
 """
     assert in_a_child(code).split() == ["paused", "abandoned", "abandoned", "2", "1d6f"]
-
-
-def test_a_library_whose_lock_is_held_is_never_waited_for_in_silence() -> None:
-    """Two functions on one connection: the second waits for the mutex that the first one holds."""
-    code = """
-import sqlite3, lpf
-db = sqlite3.connect(":memory:", check_same_thread=False)
-count = "with recursive n(x) as (select 1 union all select x + 1 from n limit %d) select count(*) from n"
-first = lpf.launch(lambda: db.execute(count % 3_000_000).fetchone()[0], timeout=0.05)
-second = lpf.launch(lambda: db.execute(count % 1000).fetchone()[0], timeout=0.2)
-print(first.state, second.state)
-while not (first.done and second.done):
-    for c in (first, second):
-        if not c.done:
-            c.resume(timeout=0.1)
-print(first.result(), second.result())
-"""
-    states, results = in_a_child(code).splitlines()
-    assert states.startswith("paused")
-    assert results == "3000000 1000"

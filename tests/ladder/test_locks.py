@@ -1,0 +1,130 @@
+"""Locks in objects that a function holds while it stands still: nobody gets in, nobody waits in silence.
+
+The object is a connection of sqlite3. Its lock is recursive: without more, the thread that has it, and so every function on
+that thread, would be let in again.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from ipython.kernels import Cell, Kernel
+
+DATABASE = """
+import sqlite3, lpf
+db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+QUERY = "with recursive n(x) as (values(1) union all select x + 1 from n limit %d) select count(*) from n"
+def count(limit):
+    return db.execute(QUERY % limit).fetchone()[0]
+"""
+
+
+def child(code: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", "-c", DATABASE + code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_functions_that_use_it_in_slices_do_not_meet_in_it() -> None:
+    code = """
+import random
+db.execute("create table t(k text primary key, x)")
+rows = "with recursive n(x) as (values(1) union all select x + 1 from n limit %d) "
+insert = "insert or replace into t select (x * 7919 %% 20011) || '-%d', x from n"
+def fill(n):
+    db.execute((rows + insert) % (60000 + n, n))
+running = [lpf.launch(fill, n, timeout=0) for n in range(3)]
+while running:
+    c = random.choice(running).resume(timeout=random.uniform(1e-5, 5e-4))
+    if c.done:
+        c.result()
+        running.remove(c)
+print(db.execute("select count(*) from t").fetchone()[0], *db.execute("pragma integrity_check").fetchone())
+"""
+    with child(code) as process:
+        out, errors = process.communicate(timeout=200)
+    assert (process.returncode, out) == (0, "60033 ok\n"), errors
+
+
+def test_two_functions_have_it_in_turn() -> None:
+    code = """
+first = lpf.launch(count, 3_000_000, timeout=0.05)
+second = lpf.launch(count, 1000, timeout=0.05)
+print(first.state, second.state)
+while not second.done:
+    if not first.done:
+        first.resume(timeout=0.1)
+    second.resume(timeout=0.1)
+print(first.result(), second.result())
+"""
+    with child(code) as process:
+        out, errors = process.communicate(timeout=200)
+    assert (process.returncode, out) == (0, "paused paused\n3000000 1000\n"), errors
+
+
+def test_outside_of_all_functions_it_is_told_who_has_it() -> None:
+    code = """
+c = lpf.launch(count, -1, timeout=0.05)
+print(c.state, flush=True)
+count(1)
+"""
+    with child(code) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "paused\n"
+        line = process.stderr.readline()
+        process.kill()
+    assert "waits for a lock that is held by count, which is paused in line 6 of <string>" in line
+    assert "will not end" in line
+
+
+def test_what_is_cancelled_while_it_waits_leaves_the_other_alone() -> None:
+    code = """
+first = lpf.launch(count, 3_000_000, timeout=0.05)
+second = lpf.launch(count, 1000, timeout=0.05)
+print(first.state, second.state, second.cancel(grace=0.05))
+print(first.resume().result())
+"""
+    with child(code) as process:
+        out, errors = process.communicate(timeout=200)
+    assert (process.returncode, out) == (0, "paused paused abandoned\n3000000\n"), errors
+
+
+@pytest.fixture
+def own_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
+    # With it, ipykernel does not watch the descriptor of stderr.
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    kernel = Kernel()
+    yield kernel
+    kernel.close()
+
+
+def told(cell: Cell) -> list[str]:
+    return [message["text"] for message in cell.of_type("stream") if message["name"] == "stderr"]
+
+
+def test_a_cell_that_waits_for_a_paused_one_is_told_and_can_be_paused(own_kernel: Kernel) -> None:
+    own_kernel.run(DATABASE)
+    first = own_kernel.start("print('go')\ndb.execute(QUERY % 20_000_000).fetchone()")
+    own_kernel.until_at(first, 2)
+    holder = own_kernel.pause()
+    assert own_kernel.states(holder["id"]) == ["paused"]
+    second = own_kernel.start("count(5)")
+    own_kernel.until(
+        lambda _: any(
+            "held by a cell that is paused in its line 2" in text for text in told(second)
+        )
+    )
+    waiting = own_kernel.pause()
+    assert own_kernel.value("6 * 7") == "42"
+    assert own_kernel.control("lpf_resume_request", job=holder["id"])["status"] == "ok"
+    assert first.wait().results == ["(20000000,)"]
+    assert own_kernel.control("lpf_resume_request", job=waiting["id"])["status"] == "ok"
+    assert second.wait().results == ["5"]
