@@ -56,7 +56,7 @@ class Control:
 
         async def handle(stream: Any, ident: Any, parent: Any) -> None:
             try:
-                content = await act(parent["content"])
+                content = await act(_fields(parent["content"]))
             except (JobError, KeyError, ValueError, IndexError) as problem:
                 content = messages.error(problem)
             kind = messages.reply_type(name)
@@ -73,10 +73,11 @@ class Control:
             private.publish_status(self.kernel, "busy", parent)
 
     async def _pause(self, content: dict[str, Any]) -> dict[str, Any]:
+        limit = messages.number(content, "within")
         running = self.jobs.running
         done = self.runner.pause()
         loop = asyncio.get_running_loop()
-        end = loop.time() + _PAUSE_LIMIT
+        end = loop.time() + min(_PAUSE_LIMIT if limit is None else limit, _PAUSE_LIMIT)
         waiting = asyncio.wrap_future(done)
         while not waiting.done() and loop.time() < end:
             await asyncio.wait([waiting], timeout=_PRESS_AGAIN)
@@ -115,6 +116,8 @@ class Control:
     async def _inspect(self, content: dict[str, Any]) -> dict[str, Any]:
         job = self._job(content, self.jobs.current or self.jobs.running)
         frame = content.get("frame")
+        if frame is not None and type(frame) is not int:
+            raise ValueError(f"frame is a number, not {type(frame).__name__}")
         data = await self._look(lambda: job_data(job, frame=frame))
         return messages.ok(job, inspect=data)
 
@@ -148,6 +151,8 @@ class Control:
             if default is None:
                 raise JobError("no cell is paused")
             return default
+        if type(number) is not int:
+            raise ValueError(f"job is a number, not {type(number).__name__}")
         try:
             return self.jobs.get(number)
         except KeyError:
@@ -173,3 +178,9 @@ class Control:
             unwound = asyncio.wrap_future(self._on_main(self.runner.end_all))
             await asyncio.wait([unwound], timeout=_PAUSE_LIMIT)
         await self._shutdown(stream, ident, parent)
+
+
+def _fields(content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise ValueError(f"the content of a request has fields; it is no {type(content).__name__}")
+    return content

@@ -2,7 +2,7 @@
 
 Requests go over the control channel, so that they are heard while a cell runs:
 
-    lpf_pause_request    {}                            pause the running cell
+    lpf_pause_request    {"within": 1.0}               pause the running cell
     lpf_resume_request   {"job": 1, "timeout": 2.0}    let a paused cell go on, for so many seconds
     lpf_cancel_request   {"job": 1, "grace": 0.5}      end a paused or running cell
     lpf_inspect_request  {"job": 1, "frame": 0}        its stack and variables, as of `inspect`
@@ -12,15 +12,15 @@ Requests go over the control channel, so that they are heard while a cell runs:
     lpf_withdraw_request {"msg_id": "…"}               take a cell that waits out of the queue
 
 "job" may be left out: then it is the one that was paused last, or else, for a cancel, the running
-one; "timeout", "grace" and "frame" may be left out too. Each is answered by ``…_reply``:
+one; "within", "timeout", "grace" and "frame" may be left out too. Each is answered by ``…_reply``:
 
     {"status": "ok", "job": JOB}                       for a jobs reply "jobs": [JOB, …] instead,
                                                        for a withdraw reply nothing,
                                                        and "inspect" or "value" as asked for
     {"status": "error", "ename": …, "evalue": …}       and "job", if it is known
 
-A pause reply comes when the cell is paused or when it is clear that it will not be soon; a resume
-or cancel reply when the request has been taken note of: what comes of it, is published.
+A pause reply comes when the cell is paused, or else after "within" seconds (1.5 at most) and says
+what it waits for: the cell is paused as soon as it can be. A resume or cancel reply when the request has been taken note of: what comes of it, is published.
 
 At every change of a job's state an ``lpf_state`` message with JOB as its content appears on iopub,
 its parent the cell's execute_request. JOB is

@@ -42,6 +42,9 @@ class SignalHandler(APIHandler):  # type: ignore[misc, unused-ignore]
         """Send it."""
         if kernel_id not in self.kernel_manager:
             raise web.HTTPError(404, f"there is no kernel {kernel_id}")
+        # A gateway's kernels have no provisioner here: their processes are somebody else's.
+        if getattr(self.kernel_manager.get_kernel(kernel_id), "provisioner", None) is None:
+            raise web.HTTPError(501, "this kernel cannot be sent a signal: it runs elsewhere")
         try:
             await ensure_async(self.kernel_manager.signal_kernel(kernel_id, signal.SIGURG))
         except (AttributeError, NotImplementedError, RuntimeError, OSError) as problem:

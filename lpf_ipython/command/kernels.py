@@ -113,7 +113,10 @@ def connect(kernel: Kernel, *, listen: bool = False) -> Iterator[tuple[Any, Cell
     NoKernel if it does not answer, or has no lpf.
     """
     client = BlockingKernelClient(connection_file=str(kernel.file))
-    client.load_connection_file()
+    try:
+        client.load_connection_file()
+    except (OSError, ValueError) as problem:  # It has ended meanwhile.
+        raise NoKernel(f"{kernel.file} cannot be read: {problem}") from None
     client.start_channels(shell=False, iopub=listen, stdin=False, hb=False, control=True)
     try:
         if not has_lpf(client):

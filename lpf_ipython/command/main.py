@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.act(options))
-    except (Refused, TimeoutError) as problem:
+    except Refused as problem:
         return _complain(problem, 1)
-    except NoKernel as problem:
+    except (NoKernel, TimeoutError) as problem:
         return _complain(problem, 3)
     except KeyboardInterrupt:
         return 130
@@ -140,7 +140,8 @@ def _jobs_of(kernel: kernels.Kernel, all_: bool) -> dict[str, Any]:
         with kernels.connect(kernel) as (_, cells):
             jobs = [job for job in cells.jobs() if all_ or job["state"] in _OPEN]
             return {**found, "jobs": jobs}
-    except NoKernel as problem:
+    except (NoKernel, TimeoutError, Refused) as problem:
+        # One that ends meanwhile must not keep the others off the list.
         return {**found, "jobs": [], "problem": str(problem)}
 
 

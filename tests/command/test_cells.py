@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -15,12 +16,42 @@ import pytest
 
 from command.conftest import COMMAND, Done, jupyter_lpf
 from ipython.kernels import Cell, Kernel
+from lpf_ipython.command import kernels
+from lpf_ipython.command.main import main
 
 LOOP = "print('go')\nwhile True:\n    pass"
 
 
 def of(kernel: Kernel, command: str, *arguments: Any) -> Done:
     return jupyter_lpf(command, "--existing", kernel.manager.connection_file, *arguments)
+
+
+class Watch:
+    """A ``jupyter lpf watch --json``."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @property
+    def next(self) -> Any:
+        """What it prints next."""
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+    def interrupted(self) -> int:
+        """Its exit status after an interrupt."""
+        self._process.send_signal(signal.SIGINT)
+        return self._process.wait(20)
+
+
+@contextlib.contextmanager
+def watching(*arguments: Any) -> Iterator[Watch]:
+    command = (*COMMAND, "watch", "--json", *map(str, arguments))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield Watch(process)
+        finally:
+            process.kill()
 
 
 @pytest.fixture
@@ -78,6 +109,53 @@ def test_a_kernel_is_found_by_its_file_its_id_and_its_process(
     assert shown[2][0]["pid"] == pid
 
 
+@pytest.mark.parametrize("option", ["--existing", "--kernel", "--pid"])
+def test_every_command_finds_its_kernel_by_each_of_them(
+    kernel: Kernel, running: Cell, option: str
+) -> None:
+    file = Path(kernel.manager.connection_file)
+    value = {
+        "--existing": file,
+        "--kernel": file.stem.removeprefix("kernel-"),
+        "--pid": kernel.manager.provisioner.pid,
+    }[option]
+    for command, state in (("pause", "paused"), ("resume", "paused"), ("pause", "paused")):
+        done = jupyter_lpf(command, option, value, "--json")
+        assert (done.status, done.err) == (0, "")
+        assert done.json["state"] in (state, "running")
+        assert done.json["msg_id"] == running.msg_id
+    assert jupyter_lpf("inspect", option, value, "--json").json["state"] == "paused"
+    with watching(option, value) as watch:
+        assert watch.next["state"] == "paused"
+        assert jupyter_lpf("cancel", option, value, "--json").json["msg_id"] == running.msg_id
+        assert watch.next["state"] in ("running", "cancelled")
+        assert watch.interrupted() == 130
+    assert running.wait().reply["ename"] == "CellCancelled"
+
+
+def test_one_of_several_kernels_must_be_chosen(kernel: Kernel, bare: Kernel) -> None:
+    done = jupyter_lpf("pause")
+    assert done.status == 3
+    assert "there are several kernels" in done.err
+    assert "choose one with --kernel" in done.err
+    assert jupyter_lpf("pause", "--kernel", "x", "--pid", 1).status == 2
+
+
+def test_a_kernel_that_falls_silent_keeps_no_other_off_the_list(
+    kernel: Kernel,
+    bare: Kernel,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # As if it ended between two of our requests.
+    monkeypatch.setattr(kernels, "has_lpf", lambda client: True)
+    assert main(["list", "--json"]) == 0
+    listed = {each["pid"]: each for each in json.loads(capsys.readouterr().out)}
+    assert "problem" not in listed[kernel.manager.provisioner.pid]
+    assert "no lpf_jobs_reply" in listed[bare.manager.provisioner.pid]["problem"]
+    assert main(["pause", "--pid", str(bare.manager.provisioner.pid)]) == 3
+
+
 def test_the_list_has_all_kernels_and_their_open_jobs(
     kernel: Kernel, running: Cell, bare: Kernel
 ) -> None:
@@ -106,17 +184,14 @@ def test_the_stack_of_a_paused_cell(kernel: Kernel) -> None:
 
 
 def test_changes_are_printed_as_they_come(kernel: Kernel, running: Cell) -> None:
-    command = (*COMMAND, "watch", "--json", "--existing", kernel.manager.connection_file)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
-        assert watch.stdout is not None
-        assert json.loads(watch.stdout.readline())["state"] == "running"
+    with watching("--existing", kernel.manager.connection_file) as watch:
+        assert watch.next["state"] == "running"
         of(kernel, "pause")
-        assert json.loads(watch.stdout.readline())["state"] == "paused"
+        assert watch.next["state"] == "paused"
         of(kernel, "cancel")
-        assert json.loads(watch.stdout.readline())["state"] == "running"
-        assert json.loads(watch.stdout.readline())["state"] == "cancelled"
-        watch.send_signal(signal.SIGINT)
-        assert watch.wait(20) == 130
+        assert watch.next["state"] == "running"
+        assert watch.next["state"] == "cancelled"
+        assert watch.interrupted() == 130
 
 
 def test_what_the_kernel_refuses_is_told(kernel: Kernel) -> None:

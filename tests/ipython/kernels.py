@@ -107,9 +107,14 @@ class Kernel:
         assert found["status"] == "ok", found
         return str(found["data"]["text/plain"])
 
-    def control(self, kind: str, limit: float = LIMIT, **content: Any) -> dict[str, Any]:
-        """Send a request on the control channel; the content of its reply."""
-        message = self.client.session.msg(kind, content)
+    def control(
+        self, kind: str, limit: float = LIMIT, content: Any = None, **fields: Any
+    ) -> dict[str, Any]:
+        """Send a request on the control channel; the content of its reply.
+
+        The request's content are the *fields*, unless it is given whole.
+        """
+        message = self.client.session.msg(kind, fields if content is None else content)
         self.client.control_channel.send(message)
         return self._reply(message["header"]["msg_id"], limit, self.client.get_control_msg)
 

@@ -237,6 +237,16 @@ def test_requests_that_make_no_sense_say_why(kernel: Kernel) -> None:
     job = kernel.pause()["id"]
     reply = kernel.control("lpf_resume_request", job=job, timeout="soon")
     assert "timeout is a number of seconds" in reply["evalue"]
+    for malformed, problem in (
+        ({"job": [job]}, "job is a number, not list"),
+        ({"job": "1"}, "job is a number, not str"),
+        ({"job": job, "frame": "0"}, "frame is a number, not str"),
+        (b"[1]", "the content of a request has fields; it is no list"),
+        (b"null", "the content of a request has fields; it is no NoneType"),
+    ):
+        reply = kernel.control("lpf_inspect_request", content=malformed)
+        assert (reply["status"], reply["evalue"]) == ("error", problem)
+    assert "within is a number" in kernel.control("lpf_pause_request", within="1 s")["evalue"]
     ends(kernel, cell, job)
 
 

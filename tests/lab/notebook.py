@@ -22,9 +22,10 @@ class Page:
         self.server.new_notebook(name, *cells)
         self.visit(f"{where}/{name}.ipynb{'?reset' if where.startswith('lab') else ''}")
 
-    def visit(self, path: str) -> None:
+    def visit(self, path: str, server: str = "") -> None:
+        """Open a page of the server, or of the one at another address."""
         separator = "&" if "?" in path else "?"
-        self.page.goto(f"{self.server.url}/{path}{separator}token={TOKEN}")
+        self.page.goto(f"{server or self.server.url}/{path}{separator}token={TOKEN}")
         self.wait_for_kernel()
 
     def wait_for_kernel(self) -> None:
@@ -96,12 +97,30 @@ class Page:
         prompt = self.cell(number).locator(".jp-InputPrompt").first
         expect(prompt).to_have_attribute("data-lpf", re.compile(f"^{pattern}$"))
 
+    def wait_for_status(self, pattern: str) -> None:
+        """Wait until the kernel's indicator says so."""
+        indicator = self.page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator")
+        expect(indicator).to_have_attribute("data-status", re.compile(pattern, re.IGNORECASE))
+
     def wait_for_notification(self, text: str) -> None:
         expect(self.page.locator(".Toastify__toast").get_by_text(text)).to_be_visible()
 
     def keys(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)
+
+    def tab_to(self, target: Any) -> None:
+        """Press Tab until *target* has the focus."""
+        for _ in range(30):
+            self.keys("Tab")
+            if target.evaluate("node => node === document.activeElement"):
+                return
+        raise AssertionError(f"Tab does not lead to {target}")
+
+    def menu(self, *names: str) -> None:
+        """Choose from the main menu."""
+        for name in names:
+            self.page.get_by_role("menuitem", name=name).first.click()
 
     def save(self) -> None:
         """Save the notebook, and wait until that is done."""
@@ -114,6 +133,11 @@ class Page:
         """Return red, green and blue of an element's text, and of what is behind it."""
         text, behind = self.page.locator(selector).first.evaluate(_COLOURS)
         return _rgb(text), _rgb(behind)
+
+    def contrast(self, selector: str) -> float:
+        """Return how well an element's text can be read: 21 is black on white, WCAG asks for 4.5."""
+        text, behind = map(_luminance, self.colours(selector))
+        return (max(text, behind) + 0.05) / (min(text, behind) + 0.05)
 
     def insert_and_run(self, source: str) -> None:
         """Put a new cell below the second one and run it; those below are one further down."""
@@ -146,9 +170,22 @@ _COLOURS = """node => {
         context.fillStyle = colour;
         context.fillRect(0, 0, 1, 1);
     }
-    const shown = [...context.getImageData(0, 0, 1, 1).data];
-    return [getComputedStyle(node).color, `rgb(${shown.slice(0, 3).join()})`];
+    const shown = () => `rgb(${[...context.getImageData(0, 0, 1, 1).data].slice(0, 3).join()})`;
+    const ground = shown();
+    // Text may be translucent.
+    context.fillStyle = getComputedStyle(node).color;
+    context.fillRect(0, 0, 1, 1);
+    return [shown(), ground];
 }"""
+
+
+def _luminance(colour: list[float]) -> float:
+    """Return the relative luminance, as WCAG 2 defines it."""
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (channel / 255 for channel in colour)
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _rgb(colour: str) -> list[float]:

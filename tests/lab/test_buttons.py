@@ -78,6 +78,10 @@ def test_a_pause_that_takes_long_says_what_it_waits_for(lab: Page) -> None:
     lab.press("pause")
     lab.wait_for_button("pause", title="not paused yet: .* it will be paused as soon as it does")
     expect(lab.button("pause").locator(".lpf-spinner")).to_be_visible()
+    # The same stands below the cell.
+    lab.wait_for_mark(1, "pausing…")
+    lab.wait_for_bar(1, r"^Not paused yet: .* \(line 3 in <cell 2>\); it will be paused")
     (lab.server.notebooks / "go").touch()
     lab.wait_for_button("pause", title="Resume")
+    lab.wait_for_bar(1, r"^Paused at line [2345] ")
     expect(lab.button("pause").locator(".lpf-spinner")).to_have_count(0)

@@ -6,6 +6,7 @@ import pytest
 
 from lab.conftest import ON_ONE_PYTHON
 from lab.notebook import Page, expect
+from lab.server import Server
 
 pytestmark = [pytest.mark.slow, ON_ONE_PYTHON]
 
@@ -82,12 +83,86 @@ def test_everything_can_be_done_with_the_keyboard(lab: Page) -> None:
     lab.wait_for_button("pause", enabled=True)
     lab.keys("p", "p")
     lab.wait_for_mark(1, "paused")
-    lab.bar_button(1, "Resume").focus()
+    # From the cell to its bar, by Tab alone; afterwards the cell has the focus again.
+    lab.tab_to(lab.bar_button(1, "Inspect"))
+    lab.keys("Space")
+    within = lab.cell(1).locator(".lpf-inspector")
+    expect(within.locator(".lpf-frame")).to_have_count(1)
+    expect(within).to_be_focused()
+    lab.tab_to(within.get_by_label("Expression to evaluate in the frame"))
+    lab.page.keyboard.insert_text("6 * 7")
+    lab.keys("Enter")
+    expect(within.get_by_role("log")).to_contain_text("6 * 7 = 42")
+    lab.keys("Escape")
+    expect(within).to_have_count(0)
+    expect(lab.bar_button(1, "Inspect")).to_be_focused()
+    lab.keys("Shift+Tab", "Shift+Tab", "Shift+Tab")
+    expect(lab.bar_button(1, "Resume")).to_be_focused()
     lab.keys("Enter")
     lab.wait_for_mark(1, r"\d s")
-    lab.select(1)
     lab.keys("p", "c")
     lab.wait_for_output(1, "CellCancelled")
+
+
+def test_all_of_it_has_a_name_for_a_screen_reader(lab: Page) -> None:
+    pause_second_cell(lab, "names", "print('third')")
+    for name in ("Resume the cell that is paused", "Cancel the paused cell"):
+        expect(lab.page.get_by_role("button", name=name)).to_be_visible()
+    bar = lab.page.get_by_role("group", name="Cell paused at line")
+    expect(bar.get_by_role("status")).to_contain_text("Paused at line")
+    expect(lab.page.get_by_role("group", name="Cell that waits")).to_be_visible()
+    expect(lab.page.get_by_role("tab", name="Running and paused cells")).to_be_visible()
+    expect(lab.page.get_by_role("tab", name="Paused cell", exact=True)).to_be_visible()
+    lab.page.get_by_role("tab", name="Running and paused cells").click()
+    jobs = lab.page.get_by_role("region", name="Running and paused cells")
+    expect(jobs.get_by_role("list", name="Cells of names.ipynb")).to_be_visible()
+    lab.select(1)
+    lab.keys("p", "i")
+    panel = lab.page.get_by_role("region", name="Paused cell", exact=True)
+    expect(panel.get_by_role("textbox", name="Expression to evaluate")).to_be_visible()
+    expect(panel.get_by_role("combobox", name="Frame")).to_be_visible()
+    # Nothing that can be pressed or filled in is without a name.
+    for element in lab.page.locator('[class*="lpf-"] :is(button, input, select)').all():
+        name = element.evaluate("node => node.ariaLabel || node.textContent.trim()")
+        assert name, element.evaluate("node => node.outerHTML")
+
+
+def test_a_cell_that_does_not_let_itself_be_unwound_is_abandoned(lab: Page) -> None:
+    stubborn = (
+        "print('go')\nwhile True:\n    try:\n        while True:\n            pass\n"
+        "    except BaseException:\n        pass"
+    )
+    lab.open("stubborn", "%load_ext lpf", stubborn)
+    lab.run_to_end(0)
+    lab.run(1)
+    lab.wait_for_output(1, "go")
+    lab.press("cancel")
+    lab.wait_for_mark(1, "abandoned")
+    lab.wait_for_prompt(1, "2")
+
+
+def test_the_shortcuts_collide_with_nothing(server: Server) -> None:
+    settings = server.ask("lab/api/settings")["settings"]
+    of_plugin = {
+        each["id"]: each["schema"].get("jupyter.lab.shortcuts", [])
+        for each in settings
+        if "id" in each
+    }
+    ours = of_plugin.pop("jupyterlab-lpf:plugin")
+    assert {shortcut["command"] for shortcut in ours} == {
+        "lpf:pause-or-resume",
+        "lpf:cancel",
+        "lpf:inspect",
+    }
+    theirs = [shortcut for shortcuts in of_plugin.values() for shortcut in shortcuts]
+    assert len(theirs) > 100
+    keys = [[key.upper() for key in shortcut["keys"]] for shortcut in theirs if shortcut["keys"]]
+    assert ["I", "I"] in keys
+    for shortcut in ours:
+        # Neither is one of them the beginning of another.
+        for taken in keys:
+            length = min(len(taken), len(shortcut["keys"]))
+            assert taken[:length] != shortcut["keys"][:length]
 
 
 def test_the_palette_and_the_menu_have_the_commands(lab: Page) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.cookiejar
+import importlib.metadata
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -25,6 +26,19 @@ class Readers(Authorizer):
     def is_authorized(self, handler, user, action, resource):
         return action != "execute"
 """
+
+
+# A provisioner that cannot pass signals on.
+UNHEARD = """
+from signal import SIGURG
+from jupyter_client.provisioning import LocalProvisioner
+class Unheard(LocalProvisioner):
+    async def send_signal(self, signum):
+        if signum == SIGURG:
+            raise PROBLEM
+        await super().send_signal(signum)
+"""
+UNHEARD_ENTRY_POINT = "[jupyter_client.kernel_provisioners]\nunheard = unheard:Unheard\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -126,6 +140,53 @@ def test_who_may_not_execute_may_not_pause(tmp_path: Path) -> None:
         server.end_kernels()
     finally:
         server.close()
+
+
+def test_a_kernel_behind_a_gateway_cannot_be_sent_a_signal(
+    server: Server, kernel: str, tmp_path: Path
+) -> None:
+    gateway = (f"--GatewayClient.url={server.url}", f"--GatewayClient.auth_token={TOKEN}")
+    front = Server(tmp_path, *gateway)
+    try:
+        behind = front.ask("api/kernels", "POST", {"name": "python3"})["id"]
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            front.ask(f"lpf/signal/{behind}", "POST")
+        with refused.value as answer:
+            assert answer.code == 501
+            assert "cannot be sent a signal: it runs elsewhere" in answer.read().decode()
+        assert status_of(signal(front, "no-such-kernel", **token())) == 404
+    finally:
+        front.close()
+
+
+@pytest.mark.parametrize("problem", ["NotImplementedError('here')", "PermissionError(1, 'here')"])
+def test_a_provisioner_that_cannot_signal_says_so(tmp_path: Path, problem: str) -> None:
+    (tmp_path / "unheard.py").write_text(UNHEARD.replace("PROBLEM", problem))
+    distribution = tmp_path / "unheard-1.dist-info"
+    distribution.mkdir()
+    (distribution / "entry_points.txt").write_text(UNHEARD_ENTRY_POINT)
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: unheard\nVersion: 1\n")
+    server = Server(tmp_path, "--KernelProvisionerFactory.default_provisioner_name=unheard")
+    try:
+        kernel = server.ask("api/kernels", "POST", {"name": "python3"})["id"]
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            server.ask(f"lpf/signal/{kernel}", "POST")
+        with refused.value as answer:
+            assert answer.code == 501
+            assert "cannot be sent a signal" in answer.read().decode()
+        server.end_kernels()
+    finally:
+        server.close()
+
+
+def test_the_settings_know_the_version_of_the_buttons(server: Server) -> None:
+    # Read by JupyterLab from what is beside the schema: package.json.orig, in the wheel too.
+    [ours] = [
+        each
+        for each in server.ask("lab/api/settings")["settings"]
+        if each["id"] == "jupyterlab-lpf:plugin"
+    ]
+    assert ours["version"] == importlib.metadata.version("lpf-ipython")
 
 
 def test_a_kernel_that_is_looked_at_stays_busy(

@@ -5,6 +5,8 @@ export interface Button {
   readonly label: string;
   /** For the tooltip. */
   readonly title: string;
+  /** Of a button that stays down: whether it is. */
+  readonly pressed?: boolean;
   readonly act: () => void;
 }
 
@@ -33,11 +35,19 @@ export class Bar extends Widget {
       this._buttons.replaceChildren(...buttons.map((_, index) => this.button(index)));
     }
     this._current = buttons;
-    for (const [index, { label, title }] of buttons.entries()) {
+    for (const [index, { label, title, pressed }] of buttons.entries()) {
       const node = this._buttons.children[index] as HTMLButtonElement;
       node.textContent = label;
       node.title = title;
+      if (pressed !== undefined) {
+        node.setAttribute('aria-expanded', String(pressed));
+      }
     }
+  }
+
+  /** Puts the focus on the last button. */
+  focusLast(): void {
+    (this._buttons.lastElementChild as HTMLElement | null)?.focus();
   }
 
   private button(index: number): HTMLButtonElement {

@@ -188,7 +188,10 @@ async function load(front: Front): Promise<void> {
   if (answer.button.accept) {
     await cells?.load();
     if (cells?.loaded === 'no') {
-      Notification.warning('lpf could not be loaded: is lpf-ipython installed for this kernel?');
+      // Without an autoClose it would only go to the notification centre.
+      Notification.warning('lpf could not be loaded: is lpf-ipython installed for this kernel?', {
+        autoClose: 10_000
+      });
     }
   }
 }

@@ -21,6 +21,15 @@ export function button(label: string, title: string, act: () => void): HTMLButto
   return node;
 }
 
+/** Gives a node other children. If the focus was in one of those before, the node gets it. */
+export function refill(node: HTMLElement, ...children: Node[]): void {
+  const hadFocus = node.contains(document.activeElement);
+  node.replaceChildren(...children);
+  if (hadFocus) {
+    node.focus();
+  }
+}
+
 export function set<T extends HTMLElement>(node: T, attributes: Attributes): T {
   for (const [name, value] of Object.entries(attributes)) {
     node.setAttribute(name, value);

@@ -26,10 +26,7 @@ export const cancelIcon = drawn(
 /** Turns, unless the system asks for less motion; see style/index.css. */
 export const waitIcon = drawn(
   'lpf:wait',
-  `<path ${FILL} class="jp-icon3 lpf-spinner" d="M12 3a9 9 0 1 1-9 9h3a6 6 0 1 0 6-6z"/>`.replace(
-    'class="jp-icon3" ',
-    ''
-  )
+  '<path class="jp-icon3 lpf-spinner" fill="#616161" d="M12 3a9 9 0 1 1-9 9h3a6 6 0 1 0 6-6z"/>'
 );
 
 /** Sheets upon each other, for the panel with the stack. */

@@ -1,21 +1,47 @@
-/** The panel that shows a paused cell: its stack, source lines, variables, an expression field. */
+/**
+ * Shows a paused cell: its stack, source lines, variables, an expression field. At the side, or in
+ * the cell itself, below the bar.
+ */
+import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
 import * as actions from './actions';
-import { button, element, set } from './dom';
+import { button, element, refill, set } from './dom';
 import { show } from './durations';
 import { asFrames, type Frame } from './inspected';
 import type { Cells } from './model';
 import { hasEnded, type Job } from './protocol';
 import { lookUp, type Scope, variableList } from './values';
 
+export interface Within {
+  readonly close: () => void;
+  readonly move: () => void;
+}
+
 export class Inspector extends Widget {
-  constructor() {
+  /** One that lies in a cell can be closed, and moved: shown at the side instead. */
+  constructor(private readonly within: Within | null = null) {
     super();
     this.addClass('lpf-panel');
     this.addClass('lpf-inspector');
+    this.toggleClass('lpf-within', within !== null);
+    set(this.node, { role: 'region', 'aria-label': 'Paused cell', tabindex: '-1' });
     this.node.dataset['lmSuppressShortcuts'] = 'true';
-    this.node.append(element('p', 'lpf-muted', 'No cell is being looked at.'));
+    this.node.append(
+      element('h2', 'lpf-heading', HEADING),
+      element('p', 'lpf-muted', 'No cell is being looked at. Pause one and inspect it.')
+    );
+    this.node.addEventListener('keydown', event => {
+      if (event.key === 'Escape' && within !== null) {
+        event.stopPropagation();
+        within.close();
+      }
+    });
+  }
+
+  protected override onActivateRequest(message: Message): void {
+    super.onActivateRequest(message);
+    this.node.focus();
   }
 
   /** Looks at a job of a kernel; *title* names the notebook. */
@@ -27,6 +53,10 @@ export class Inspector extends Widget {
     this._frame = 0;
     cells.changed.connect(this.follow, this);
     void this.read();
+  }
+
+  get looksAt(): Job | null {
+    return this._job;
   }
 
   override dispose(): void {
@@ -72,8 +102,20 @@ export class Inspector extends Widget {
   }
 
   private draw(cells: Cells, job: Job, frames: readonly Frame[]): void {
+    refill(
+      this.node,
+      ...(this.within ? [] : this.head(cells, job)),
+      ...frames.map(frame => this.frameNode({ cells, job, frame: frame.index }, frame)),
+      ...(frames.length === 0 ? [element('p', 'lpf-muted', 'No Python frame to show.')] : []),
+      this.expressionField(cells, job, frames)
+    );
+  }
+
+  /** What the bar says of a cell that has one. */
+  private head(cells: Cells, job: Job): HTMLElement[] {
     const times = `${show(job.elapsed)}, CPU ${show(job.cpuTime)}`;
-    this.node.replaceChildren(
+    return [
+      element('h2', 'lpf-heading', HEADING),
       element('h3', 'lpf-title', this._title),
       element('p', '', `Paused at ${job.where || 'its beginning'} · ${times}`),
       element(
@@ -82,11 +124,8 @@ export class Inspector extends Widget {
         button('Resume', 'Let it go on', () => void actions.resume(cells, job)),
         button('Resume for…', 'For some time', () => void actions.resumeFor(cells, job)),
         button('Cancel', 'End it; its cleanup runs', () => void actions.cancel(cells, job))
-      ),
-      ...frames.map(frame => this.frameNode({ cells, job, frame: frame.index }, frame)),
-      ...(frames.length === 0 ? [element('p', 'lpf-muted', 'No Python frame to show.')] : []),
-      this.expressionField(cells, job, frames)
-    );
+      )
+    ];
   }
 
   private frameNode(scope: Scope, frame: Frame): HTMLElement {
@@ -94,7 +133,8 @@ export class Inspector extends Widget {
       element(
         'div',
         line.current ? 'lpf-line lpf-current' : 'lpf-line',
-        `${String(line.line).padStart(4)} ${line.text}`
+        element('span', 'lpf-muted', String(line.line).padStart(4)),
+        ` ${line.text}`
       )
     );
     const source = set(element('pre', 'lpf-source', ...lines), { 'aria-label': 'source' });
@@ -125,7 +165,26 @@ export class Inspector extends Widget {
       autocomplete: 'off'
     });
     const results = set(element('div', 'lpf-results'), { role: 'log', 'aria-label': 'Values' });
-    const form = element('form', 'lpf-evaluate', field, chosen);
+    const { within } = this;
+    const submit = button('Evaluate', 'Evaluate the expression in the frame', () => undefined);
+    submit.type = 'submit';
+    const form = element(
+      'form',
+      'lpf-evaluate',
+      field,
+      chosen,
+      submit,
+      ...(within
+        ? [button('Move to the side', 'Show this in the side panel instead', within.move)]
+        : [])
+    );
+    // Inside a notebook, Enter alone submits no form.
+    field.addEventListener('keydown', event => {
+      if (event.key === 'Enter' && !event.isComposing) {
+        event.preventDefault();
+        form.requestSubmit();
+      }
+    });
     form.addEventListener('submit', event => {
       event.preventDefault();
       const expression = field.value.trim();
@@ -138,8 +197,10 @@ export class Inspector extends Widget {
   }
 
   private say(sentence: string): void {
-    this.node.replaceChildren(
-      element('h3', 'lpf-title', this._title),
+    const head = [element('h2', 'lpf-heading', HEADING), element('h3', 'lpf-title', this._title)];
+    refill(
+      this.node,
+      ...(this.within ? [] : head),
       set(element('p', 'lpf-muted', sentence), { role: 'status' })
     );
   }
@@ -149,6 +210,8 @@ export class Inspector extends Widget {
   private _title = '';
   private _frame = 0;
 }
+
+const HEADING = 'Paused cell';
 
 async function evaluate(scope: Scope, expression: string): Promise<HTMLElement> {
   const found = await lookUp(scope, expression);

@@ -3,7 +3,7 @@ import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 
 import * as actions from './actions';
-import { button, element, set } from './dom';
+import { button, element, refill, set } from './dom';
 import { show, showRunning } from './durations';
 import type { AllKernels, Listed } from './kernels';
 import type { Cells } from './model';
@@ -17,6 +17,7 @@ export class JobsPanel extends Widget {
     super();
     this.addClass('lpf-panel');
     this.addClass('lpf-jobs');
+    set(this.node, { role: 'region', 'aria-label': 'Running and paused cells', tabindex: '-1' });
     this.node.dataset['lmSuppressShortcuts'] = 'true';
     kernels.changed.connect(this.update, this);
   }
@@ -25,6 +26,11 @@ export class JobsPanel extends Widget {
     this.kernels.changed.disconnect(this.update, this);
     this.kernels.stop();
     super.dispose();
+  }
+
+  protected override onActivateRequest(message: Message): void {
+    super.onActivateRequest(message);
+    this.node.focus();
   }
 
   protected override onAfterShow(message: Message): void {
@@ -44,7 +50,7 @@ export class JobsPanel extends Widget {
     const shown = JSON.stringify(this.kernels.listed.map(contentOf));
     if (shown !== this._shown) {
       this._shown = shown;
-      this.node.replaceChildren(...this.content());
+      refill(this.node, element('h2', 'lpf-heading', 'Running and paused cells'), ...this.content());
     }
     this.tick();
   }

@@ -1,22 +1,29 @@
 /**
  * What the cells of one notebook show about themselves: a word at the prompt, a bar in a cell that
- * is paused or waits.
+ * is paused or waits, and below it the stack.
  */
 import type { CodeCell } from '@jupyterlab/cells';
 import type { NotebookPanel } from '@jupyterlab/notebook';
-import type { PanelLayout } from '@lumino/widgets';
+import type { PanelLayout, Widget } from '@lumino/widgets';
 
 import * as actions from './actions';
 import { Bar, type Button } from './bar';
 import { show, showRunning } from './durations';
+import { Inspector } from './inspector';
 import { highlight, placeOf } from './line';
 import type { Cells } from './model';
-import type { Job } from './protocol';
+import { hasEnded, type Job } from './protocol';
 
 /** What a cell is doing, as far as its user is to know. */
 export type Mark =
   | { readonly kind: 'none' }
-  | { readonly kind: 'running'; readonly since: number; readonly job: Job | null }
+  | {
+      readonly kind: 'running';
+      readonly since: number;
+      readonly job: Job | null;
+      /** What a pause that is under way waits for, "" while that is not known; else null. */
+      readonly pausing: string | null;
+    }
   | { readonly kind: 'queued'; readonly msgId: string }
   | { readonly kind: 'paused'; readonly job: Job }
   | { readonly kind: 'ended'; readonly job: Job };
@@ -26,10 +33,49 @@ type Future = CodeCell['outputArea']['future'];
 export class Marks {
   constructor(
     private readonly panel: NotebookPanel,
-    /** Opens the panel that shows the stack of a job. */
-    private readonly inspect: (job: Job) => void
+    /** Opens the side panel that shows the stack of a job. */
+    private readonly inspectAside: (job: Job) => void
   ) {
     panel.disposed.connect(() => this.follow(null));
+    panel.content.node.addEventListener('mousedown', event => this.giveBackFocus(event));
+  }
+
+  /**
+   * A notebook takes the focus for its own if it is anywhere in the active cell: when that is
+   * clicked elsewhere, its shortcuts must work again.
+   */
+  private giveBackFocus(event: MouseEvent): void {
+    const focused = document.activeElement;
+    const ours = focused?.closest('.lpf-bar, .lpf-within');
+    if (focused instanceof HTMLElement && ours && !ours.contains(event.target as Node)) {
+      focused.blur();
+      this.panel.content.activate();
+    }
+  }
+
+  /** Shows the stack of a paused cell below it, or takes that away. */
+  inspect(cell: CodeCell, job: Job): void {
+    if (this._inspectors.has(cell)) {
+      this.closeInspector(cell);
+      this.renew();
+    } else if (this._cells !== null) {
+      const close = (): void => {
+        this.closeInspector(cell);
+        this.renew();
+        this._bars.get(cell)?.focusLast();
+      };
+      const move = (): void => {
+        this.closeInspector(cell);
+        this.renew();
+        this.inspectAside(job);
+      };
+      const inspector = new Inspector({ close, move });
+      this.insert(cell, inspector, 'lpf-bar');
+      this._inspectors.set(cell, inspector);
+      inspector.look(this._cells, job, '');
+      this.renew();
+      inspector.activate();
+    }
   }
 
   /** Shows the cells of another kernel. */
@@ -78,7 +124,8 @@ export class Marks {
     const msgId = request?.msgId ?? job?.msgId ?? '';
     const since = cells.runsSince(msgId);
     if (since !== null) {
-      return { kind: 'running', since, job };
+      const pausing = cells.isPausing && cells.running.at(-1) === msgId ? cells.waitsFor : null;
+      return { kind: 'running', since, job, pausing };
     }
     if (request !== null && !request.isDone && cells.loaded === 'yes' && job === null) {
       return { kind: 'queued', msgId };
@@ -111,14 +158,43 @@ export class Marks {
       prompt.dataset['lpf'] = promptOf(mark);
     }
     highlight(cell, this.lineIn(cell, mark.kind === 'paused' ? mark.job : null));
-    const buttons = this.buttonsOf(mark);
+    if (!this.isOpen(this._inspectors.get(cell)?.looksAt ?? null)) {
+      this.closeInspector(cell);
+    }
+    const buttons = this.buttonsOf(cell, mark);
     const bar = this._bars.get(cell);
     if (buttons.length > 0) {
       const [text, label] = sentenceOf(mark);
       (bar ?? this.addBar(cell)).update_(text, label, buttons);
     } else if (bar) {
-      bar.dispose();
       this._bars.delete(cell);
+      this.remove(cell, bar);
+    }
+  }
+
+  /** Whether a job is not over. */
+  private isOpen(job: Job | null): boolean {
+    const now = job?.msgId ? this._cells?.jobOf(job.msgId) : null;
+    return now !== null && now !== undefined && !hasEnded(now);
+  }
+
+  /** Takes a widget out of a cell. The focus, if it is there, stays in the cell. */
+  private remove(cell: CodeCell, widget: Widget): void {
+    const hasFocus = widget.node.contains(document.activeElement);
+    widget.dispose();
+    if (hasFocus && !cell.isDisposed) {
+      const { content } = this.panel;
+      content.activeCellIndex = content.widgets.indexOf(cell);
+      content.mode = 'command';
+      content.activate();
+    }
+  }
+
+  private closeInspector(cell: CodeCell): void {
+    const inspector = this._inspectors.get(cell);
+    if (inspector) {
+      this._inspectors.delete(cell);
+      this.remove(cell, inspector);
     }
   }
 
@@ -132,17 +208,25 @@ export class Marks {
 
   private addBar(cell: CodeCell): Bar {
     const bar = new Bar();
-    const layout = cell.layout as PanelLayout;
-    const input = layout.widgets.findIndex(widget => widget.hasClass('jp-Cell-inputWrapper'));
-    layout.insertWidget(input + 1, bar);
+    this.insert(cell, bar, 'jp-Cell-inputWrapper');
     this._bars.set(cell, bar);
     return bar;
   }
 
-  private buttonsOf(mark: Mark): Button[] {
+  /** Puts a widget into a cell, below the one of that class. */
+  private insert(cell: CodeCell, widget: Widget, below: string): void {
+    const layout = cell.layout as PanelLayout;
+    layout.insertWidget(layout.widgets.findIndex(each => each.hasClass(below)) + 1, widget);
+  }
+
+  private buttonsOf(cell: CodeCell, mark: Mark): Button[] {
     const cells = this._cells;
-    if (cells === null || (mark.kind !== 'paused' && mark.kind !== 'queued')) {
+    if (cells === null || mark.kind === 'none' || mark.kind === 'ended') {
       return [];
+    }
+    if (mark.kind === 'running') {
+      const act = (): void => void actions.cancel(cells, mark.job ?? 'running');
+      return mark.pausing ? [{ label: 'Cancel', title: 'End it; its cleanup runs', act }] : [];
     }
     if (mark.kind === 'queued') {
       const act = (): void => void actions.withdraw(cells, mark.msgId);
@@ -167,8 +251,9 @@ export class Marks {
       },
       {
         label: 'Inspect',
-        title: 'Look at its stack and variables',
-        act: () => this.inspect(job)
+        title: 'Look at its stack and variables, here',
+        pressed: this._inspectors.has(cell),
+        act: () => this.inspect(cell, job)
       }
     ];
   }
@@ -176,6 +261,7 @@ export class Marks {
   /** Whether the reply has come. */
   private readonly _futures = new WeakMap<Future, boolean>();
   private readonly _bars = new Map<CodeCell, Bar>();
+  private readonly _inspectors = new Map<CodeCell, Inspector>();
   private _cells: Cells | null = null;
   private _timer: ReturnType<typeof setTimeout> | undefined;
 }
@@ -186,6 +272,9 @@ export function promptOf(mark: Mark): string {
     case 'none':
       return '';
     case 'running': {
+      if (mark.pausing !== null) {
+        return 'pausing…';
+      }
       const elapsed = (Date.now() - mark.since) / 1000;
       return elapsed < 1 ? '' : showRunning(elapsed);
     }
@@ -200,6 +289,9 @@ export function promptOf(mark: Mark): string {
 
 /** The sentence of a bar, and its label for a screen reader. */
 export function sentenceOf(mark: Mark): [string, string] {
+  if (mark.kind === 'running') {
+    return [capitalised(mark.pausing ?? ''), 'Cell that is to be paused'];
+  }
   if (mark.kind !== 'paused') {
     return ['Waits for the cells before it', 'Cell that waits'];
   }
@@ -223,4 +315,8 @@ function reasonOf(job: Job): string {
     default:
       return '';
   }
+}
+
+function capitalised(sentence: string): string {
+  return sentence.charAt(0).toUpperCase() + sentence.slice(1);
 }

@@ -53,6 +53,8 @@ export interface Target {
 const SETTLED = 200;
 /** Milliseconds: the kernel answers a pause sooner, if its control thread runs at all. */
 const UNHEARD = 2500;
+/** Seconds: a pause that takes longer is told what it waits for. */
+const SOON = 1;
 
 type Timer = ReturnType<typeof setTimeout>;
 
@@ -182,7 +184,7 @@ export class Cells {
     this._pausing = true;
     this.emit();
     const unheard = this.later(() => void this.signal(), UNHEARD);
-    const reply = await this.request('lpf_pause_request', {});
+    const reply = await this.request('lpf_pause_request', { within: SOON });
     this.forgetTimer(unheard);
     if (!reply.ok && this._pausing && this._running.size > 0 && reply.content['job']) {
       this._waitsFor = reply.reason;

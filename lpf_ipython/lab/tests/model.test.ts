@@ -24,6 +24,7 @@ class Kernel implements Channel {
   answers: Record<string, unknown> = { lpf_jobs_request: { status: 'ok', jobs: [] } };
   loads = 0;
   signals = 0;
+  canSignal = true;
 
   ask(type: string, content: Fields): Promise<unknown> {
     this.asked.push([type, content]);
@@ -37,7 +38,7 @@ class Kernel implements Channel {
 
   signal(): Promise<boolean> {
     this.signals += 1;
-    return Promise.resolve(true);
+    return Promise.resolve(this.canSignal);
   }
 }
 
@@ -161,6 +162,7 @@ describe('requests', () => {
       job: RUNNING
     };
     await cells.pause();
+    expect(kernel.asked).toEqual([['lpf_pause_request', { within: 1 }]]);
     expect(cells.isPausing).toBe(true);
     expect(cells.waitsFor).toBe('not paused yet: …');
     tell(PAUSED);
@@ -176,7 +178,16 @@ describe('requests', () => {
     expect(kernel.signals).toBe(0);
     await vi.advanceTimersByTimeAsync(2000);
     expect(kernel.signals).toBe(1);
-    expect(cells.waitsFor).toContain('sent a signal');
+    expect(cells.waitsFor).toContain('it was sent a signal');
+  });
+
+  it('say so where no signal can be sent', async () => {
+    status('busy', 'm3');
+    kernel.ask = () => new Promise(() => undefined);
+    kernel.canSignal = false;
+    void cells.pause();
+    await vi.advanceTimersByTimeAsync(3000);
+    expect(cells.waitsFor).toContain('cannot be sent a signal');
   });
 
   it('carry the number of the job, and a limit only if there is one', async () => {
