@@ -1,9 +1,11 @@
 """What is wrapped in a shell, kernel's and terminal's alike, while the extension is loaded.
 
 `run_cell_async`  a top-level await runs in a task of its own, so it needs a driver of its own
+`run_cell`        called by a cell, it does not keep the end of that cell to itself
 `showtraceback`   a cell that was ended shows its outcome, not the exception that ended it, and a
-                  MemoryError that stands for an interrupt is shown as one; while
-                  `ShellHooks.quiet` is true, nothing is shown: it is going to be, further out
+                  MemoryError that stands for an interrupt is shown as one; called by a cell, by
+                  magics for one, it lets the end of that cell go on, to be shown further out;
+                  while `ShellHooks.quiet` is true, nothing is shown
 """
 
 from __future__ import annotations
@@ -11,17 +13,21 @@ from __future__ import annotations
 import functools
 import sys
 import threading
+from types import FrameType
 from typing import Any, Protocol
 
 import lpf
 
 from . import durations, private
-from .cell import Abandoned, Cell, Driver, cancelled
+from .cell import Abandoned, Cell, Driver, Ending, cancelled
+from .errors import CellEnded
 from .limits import Limit, limit_of
 
 __all__ = ["ShellHooks", "cell_limit"]
 
 _TAG = "lpf:timeout="
+# Below it stands the event loop.
+_STEP = Driver._run.__code__
 
 
 class HasCurrent(Protocol):
@@ -43,6 +49,7 @@ class ShellHooks:
     def install(self) -> None:
         """Put the wrappers on the shell object."""
         self._put("run_cell_async", self._wrapped_run_cell_async())
+        self._put("run_cell", self._wrapped_run_cell())
         self._put("showtraceback", self._wrapped_showtraceback())
 
     def uninstall(self) -> None:
@@ -91,6 +98,21 @@ class ShellHooks:
             return driven(cell, coro)
 
         return run_cell_async
+
+    def _wrapped_run_cell(self) -> Any:
+        shell, on_object = self.shell, vars(self.shell).get("run_cell")
+
+        @functools.wraps(shell.run_cell)
+        def run_cell(*args: Any, **kwargs: Any) -> Any:
+            cell = self.runner.current if lpf.current() is not None else None
+            nested = cell is not None and cell.began
+            result = (on_object or functools.partial(type(shell).run_cell, shell))(*args, **kwargs)
+            if nested:
+                for error in (result.error_in_exec, result.error_before_exec):
+                    _let_go_on(cell, error)
+            return result
+
+        return run_cell
 
     def _first_call(self) -> Cell | None:
         """Return the running cell if this is the call that runs it, not one that it makes."""
@@ -152,6 +174,8 @@ class ShellHooks:
             cell = self.runner.current
             outcome = _outcome(cell, value)
             if cell is not None and outcome is not None and outcome is cell.ending:
+                if self._in_user_code():
+                    _let_go_on(cell, value)
                 cell.unwound = True
                 exc_tuple = (type(outcome), outcome, None)
             elif value is not None and outcome is not None and outcome is not value:
@@ -165,6 +189,23 @@ class ShellHooks:
                 cell.telling = False
 
         return showtraceback
+
+
+    def _in_user_code(self) -> bool:
+        """Whether code of a cell has called what runs. Inside a step."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code is not _STEP:
+            if frame.f_globals is self.shell.user_global_ns:
+                return True
+            frame = frame.f_back
+        return False
+
+
+def _let_go_on(cell: Cell | None, error: BaseException | None) -> None:
+    """Raise *error* again if it is the end of *cell*."""
+    outcome = _outcome(cell, error)
+    if cell is not None and isinstance(outcome, CellEnded) and outcome is cell.ending:
+        raise error if isinstance(error, lpf.Cancelled) else Ending(outcome)
 
 
 def _outcome(cell: Cell | None, error: BaseException | None) -> BaseException | None:

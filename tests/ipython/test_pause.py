@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -195,6 +196,32 @@ def test_what_cannot_be_unwound_is_abandoned(kernel: Kernel, code: str) -> None:
     after = kernel.run("print('still here')\n1 + 1")
     assert (after.text, after.results) == ("still here\n", ["2"])
     assert after.reply["execution_count"] > cell.reply["execution_count"] > number - 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "get_ipython().run_cell('print(1, flush=True)\\nwhile True: pass')",
+        "%time exec('while True: pass')",
+        "%run -i endless.py",
+        "get_ipython().run_cell_magic('capture', '', 'while True: pass')",
+        "await get_ipython().run_cell_async('while True: pass', transformed_cell='while True: pass')",
+    ],
+)
+def test_code_that_is_run_by_a_cell_does_not_keep_its_end(
+    kernel: Kernel, body: str, tmp_path: Path
+) -> None:
+    """IPython catches everything around it, and shows it."""
+    kernel.run(f"%cd -q {tmp_path}\nopen('endless.py', 'w').write('while True: pass')")
+    code = f"print('go')\ntry:\n    while True:\n        {body}\nfinally:\n    print('cleaned')"
+    cell = running(kernel, code)
+    job = kernel.pause()["id"]
+    kernel.control("lpf_cancel_request", job=job)
+    assert cell.wait().reply["ename"] == "CellCancelled"
+    assert cell.text.endswith("cleaned\n")
+    assert kernel.states(job)[-1] == "cancelled"
+    assert [error["ename"] for error in cell.of_type("error")] == ["CellCancelled"]
+    assert kernel.run("1 + 1").results == ["2"]
 
 
 def test_an_endless_finally_block_is_ended_too(kernel: Kernel) -> None:
