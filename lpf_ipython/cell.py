@@ -46,7 +46,7 @@ from .sigint import Sigint
 from .swallow import Handlers, handlers_of, swallowed_at
 from .swap import State, Swap
 
-__all__ = ["FIRST", "Abandoned", "Cell", "Driver", "Ending", "Gate", "Order", "cancelled"]
+__all__ = ["FIRST", "Abandoned", "Cell", "Driver", "Ending", "Gate", "Order", "cancelled", "keep"]
 
 # After `grace`, when a cancel was swallowed: how long the last attempts may take.
 _LAST_ATTEMPT = 0.2
@@ -69,6 +69,11 @@ _INSTANT = 0.0001
 
 # What was abandoned is never freed: that would unwind it after all, at some other cell's expense.
 _kept: list[Coroutine[Any, Any, Any]] = []
+
+
+def keep(coro: Coroutine[Any, Any, Any]) -> None:
+    """Keep *coro*, which was abandoned, for ever."""
+    _kept.append(coro)
 
 
 class Ending(lpf.Cancelled):
@@ -141,6 +146,9 @@ class Cell:
         self.came_back = False
         self.previous_parent: tuple[Any, Any] = ([], {})
         self.drivers: list[Driver] = []
+        # The step of one of its tasks that is running, and the tasks that were paused within one.
+        self.computing: lpf.Continuation[Any] | None = None
+        self.left: set[object] = set()
         self.inner_wait: asyncio.Future[None] | None = None
         self.resumed: Gate | None = None
         # While it is lent out: its state.
@@ -179,11 +187,11 @@ class Cell:
     def in_step(self) -> bool:
         """Whether a step has begun that has not ended."""
         drivers = self.drivers.copy()
-        return bool(drivers) and drivers[-1].in_step
+        return self.computing is not None or (bool(drivers) and drivers[-1].in_step)
 
     def press(self) -> bool:
         """Ask the running step to come back, if an order stands; whether one was running."""
-        continuation = self.job.continuation
+        continuation = self.job.continuation or self.computing
         return self._order is not None and continuation is not None and continuation.request_pause()
 
     def has_company(self) -> bool:
@@ -239,6 +247,12 @@ class Cell:
     def is_parked(self) -> bool:
         return self.mine is not None
 
+    def obey_pause(self, order: Order) -> None:
+        """Be parked for *order*; it stands until that is known, or somebody gives it again."""
+        self.park(order.reason)
+        if self._order is order:
+            self._order = None
+
     def park(self, reason: str) -> None:
         """Take the cell's state away and let its runner go on with others."""
         self.regain()
@@ -286,8 +300,7 @@ class Cell:
             return
         if order.kind == "pause":
             if not self.is_parked:
-                self._order = None
-                self.park(order.reason)
+                self.obey_pause(order)
         elif not self.is_parked:
             driver.wake()
 
@@ -326,12 +339,24 @@ class Driver:
         self._sigint = Sigint(self._arrived_here)
         self.task: asyncio.Task[Any] | None = None
         self._woken = False
+        self._awaited: Any = None
 
     def wake(self) -> None:
-        """Interrupt what the coroutine awaits, so that an order is obeyed."""
-        if self.task is not None and not self._woken:
-            self._woken = True
-            self.task.cancel()
+        """Interrupt what the coroutine awaits, so that an order is obeyed.
+
+        What does not mind being cancelled is not waited for.
+        """
+        if self.task is None or self._woken:
+            return
+        self._woken = True
+        self.task.cancel()
+        if self._awaited is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(_SECOND_INTERRUPT, self._let_go, self._awaited)
+
+    def _let_go(self, awaited: Any) -> None:
+        if self.task is not None and awaited is self._awaited:
+            private.let_go(self.task, awaited)
 
     @types.coroutine
     def drive(self, coro: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
@@ -345,7 +370,7 @@ class Driver:
         try:
             return (yield from self._steps(coro))
         except Abandoned:
-            _kept.append(coro)
+            keep(coro)
             raise
         finally:
             self._sigint.theirs()
@@ -383,10 +408,12 @@ class Driver:
         cell = self.cell
         order = cell.ordered
         if order is not None and order.kind == "pause" and not cell.is_parked:
-            cell.take_order()
             self._sigint.theirs()
-            cell.park(order.reason)
+            cell.obey_pause(order)
         yield from self._held()
+        while cell.left and cell.ordered is None:  # In the middle of their steps: they come first.
+            yield
+            yield from self._held()
 
     def _held(self) -> Generator[Any, Any, None]:
         while self.cell.is_parked:
@@ -440,7 +467,11 @@ class Driver:
 
     def _obey(self, step: lpf.Continuation[Any]) -> Generator[Any, Any, None]:
         """The step came back unfinished: do what was ordered, or go on."""
-        order = self.cell.take_order() or self._own_order(step)
+        order = self.cell.ordered
+        if order is None:
+            order = self._own_order(step)
+        elif order.kind != "pause":
+            self.cell.take_order()
         if order is None:
             if self.cell.inner_wait is not None:
                 yield from self._await_inside(self.cell.inner_wait)
@@ -450,7 +481,7 @@ class Driver:
                 self._run(step, step.resume)
         elif order.kind == "pause":
             self._sigint.theirs()
-            self.cell.park(order.reason)
+            self.cell.obey_pause(order)
             yield from self._held()
             if self.cell.ordered is None:
                 self._run(step, step.resume)
@@ -529,6 +560,9 @@ class Driver:
             self.task.uncancel()
         except BaseException as error:
             return functools.partial(coro.throw, error)
+        else:
+            if self._woken and self.task is not None:
+                self.task.uncancel()
         return functools.partial(coro.send, None)
 
     def _await_inside(self, future: asyncio.Future[None]) -> Generator[Any, Any, None]:
@@ -551,9 +585,11 @@ class Driver:
             self._sigint.theirs()
         timer = self._arm()
         self.waits = True
+        self._awaited = awaitable
         try:
             yield awaitable
         finally:
+            self._awaited = None
             if shares:
                 self.cell.regain()
                 self._sigint.back()

@@ -48,6 +48,8 @@ from .reporter import Reporter
 from .shell import ShellHooks, cell_limit
 from .stdin import Stdin
 from .swap import Swap, items
+from .system import System
+from .tasks import Tasks
 from .turn import Turn
 
 __all__ = ["KernelRunner"]
@@ -119,13 +121,17 @@ class KernelRunner:
         self._withdrawn: set[str] = set()
         self._beside = asyncio.Semaphore(config.background_cells)
         self._tasks: set[asyncio.Task[None]] = set()
+        # Who asked for a pause, and apart from them those who have got it and are yet to be told.
         self._waiters: list[tuple[Cell, Future[Job]]] = []
+        self._served: list[tuple[Cell, Future[Job]]] = []
         self._changed: list[tuple[contextvars.ContextVar[Any], Any]] = []
         self._original: Any = None
         # For each message that is being handled: whether a cell was lent out for it.
         self._handling: list[bool] = []
         self._hears_at_idle = False
         self._interrupts = interrupt.Watch(self)
+        self._system = System()
+        self._tasks_of_cells = Tasks(self, ShellHooks.driven.__code__)
         self._stdin = Stdin(kernel)
 
     # Loading and unloading.
@@ -139,6 +145,8 @@ class KernelRunner:
         vars(self.kernel)["post_handler_hook"] = self._after_handler
         self.hooks.install()
         self._stdin.install()
+        self._system.install()
+        self._tasks_of_cells.install()
         self._interrupts.start()
         lpf.on_stray(self._stray_signal)
         self.jobs.runner = self
@@ -149,6 +157,8 @@ class KernelRunner:
         lpf.on_stray(None)
         self._interrupts.stop()
         self._stdin.uninstall()
+        self._system.uninstall()
+        self._tasks_of_cells.uninstall()
         self.hooks.uninstall()
         if sigint.get() == self._interrupted_at_idle:
             sigint.put(sigint.IGNORED)
@@ -348,7 +358,8 @@ class KernelRunner:
             _flush()
             private.publish_status(self.kernel, "idle", request.parent)
             self.loop.call_soon(self._set_idle_handler)
-        self._answer_waiters(cell.job)
+        self._answer(self._served, cell.job)
+        self._answer(self._waiters, cell.job)
 
     def _over(self, request: Request, succeeded: bool) -> None:
         """Let those that wait for its end know."""
@@ -461,6 +472,9 @@ class KernelRunner:
         for other in self._open:
             other.in_order = False
         self.hooks.count_up(cell)
+        for waiter in [waiter for waiter in self._waiters if waiter[0] is cell]:
+            self._waiters.remove(waiter)
+            self._served.append(waiter)
         self.jobs.change(job, "paused", reason)
         _flush()  # What it has printed comes before what is said of it.
         if reason in _ANNOUNCED or request.announced:
@@ -480,7 +494,7 @@ class KernelRunner:
         """Say that the cell is paused: from then on, requests are not meant to run after it."""
         assert request.cell is not None
         self._publish(messages.STATE, state, request)
-        self._answer_waiters(request.cell.job)
+        self._answer(self._served, request.cell.job)
 
     def _announce(self, request: Request, job: Job) -> None:
         """Say under the cell what it does now; a later notice takes the place of the first."""
@@ -646,7 +660,10 @@ class KernelRunner:
     def press(self) -> None:
         """Ask again for what running cells were ordered to do."""
         for cell, _ in self._waiters.copy():
-            if cell.job.state == "running" and not cell.press() and cell.ordered is None:
+            # In this order: what has obeyed is paused before its order is forgotten.
+            if cell.ordered is not None:
+                cell.press()
+            elif cell.job.state == "running":
                 cell.order(Order("pause"))
 
     def wake(self) -> None:
@@ -666,12 +683,11 @@ class KernelRunner:
             raise JobError(f"job {job.id} is about to {job.pending}")
         return request
 
-    def _answer_waiters(self, job: Job) -> None:
-        answered = [waiter for waiter in self._waiters if waiter[0].job is job]
-        self._waiters = [waiter for waiter in self._waiters if waiter[0].job is not job]
-        for _, done in answered:
-            if not done.done():
-                done.set_result(job)
+    def _answer(self, waiters: list[tuple[Cell, Future[Job]]], job: Job) -> None:
+        for waiter in [waiter for waiter in waiters if waiter[0].job is job]:
+            waiters.remove(waiter)
+            if not waiter[1].done():
+                waiter[1].set_result(job)
 
     def _stray_signal(self) -> None:
         """The pause signal came while no step was running: pause a cell that awaits."""

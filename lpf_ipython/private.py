@@ -23,6 +23,7 @@ __all__ = [
     "carriers",
     "has_work",
     "input_request",
+    "let_go",
     "missing",
     "outputs",
     "own_variables",
@@ -231,6 +232,20 @@ def has_work(loop: asyncio.AbstractEventLoop) -> bool:
         )
     except AttributeError:
         return True
+
+
+def let_go(task: asyncio.Task[Any], future: Any) -> None:
+    """Have *task* go on as if *future*, which it waits for, were done; nothing if it does not.
+
+    What waits for tasks that swallow their cancellation is not done when it is cancelled.
+    """
+    for callback, context in list(getattr(future, "_callbacks", None) or ()):
+        if getattr(callback, "__self__", None) is task:
+            future.remove_done_callback(callback)
+            loop = task.get_loop()
+            done = loop.create_future()
+            done.set_result(None)
+            loop.call_soon(callback, done, context=context)
 
 
 def carriers(kernel: Kernel) -> Callable[[], bool]:

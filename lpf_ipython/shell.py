@@ -73,20 +73,6 @@ class ShellHooks:
     def _wrapped_run_cell_async(self) -> Any:
         original = self._run_cell_async
 
-        async def driven(cell: Cell, coro: Any) -> Any:
-            try:
-                result = await (coro if lpf.current() is not None else Driver(cell).drive(coro))
-            except Abandoned:
-                result = self._given_up(cell)
-            except KeyboardInterrupt:
-                # In IPython's own code, between the cell's and the reply. Out of a task, it would
-                # stop the event loop.
-                result = self._cut_short(cell)
-            result = self._settled(cell, result)
-            if lpf.current() is None:  # Its task ends; the one that awaits this comes in its turn.
-                cell.lend_if_shared()
-            return result
-
         @functools.wraps(original)
         def run_cell_async(*args: Any, **kwargs: Any) -> Any:
             # Whose cell it is, is asked now: the task that awaits this may begin after others ran.
@@ -95,9 +81,24 @@ class ShellHooks:
             if cell is None:
                 return coro
             cell.began = True
-            return driven(cell, coro)
+            return self.driven(cell, coro)
 
         return run_cell_async
+
+    async def driven(self, cell: Cell, coro: Any) -> Any:
+        """Run the coroutine of a cell; its result."""
+        try:
+            result = await (coro if lpf.current() is not None else Driver(cell).drive(coro))
+        except Abandoned:
+            result = self._given_up(cell)
+        except KeyboardInterrupt:
+            # In IPython's own code, between the cell's and the reply. Out of a task, it would
+            # stop the event loop.
+            result = self._cut_short(cell)
+        result = self._settled(cell, result)
+        if lpf.current() is None:  # Its task ends; the one that awaits this comes in its turn.
+            cell.lend_if_shared()
+        return result
 
     def _wrapped_run_cell(self) -> Any:
         shell, on_object = self.shell, vars(self.shell).get("run_cell")
@@ -189,7 +190,6 @@ class ShellHooks:
                 cell.telling = False
 
         return showtraceback
-
 
     def _in_user_code(self) -> bool:
         """Whether code of a cell has called what runs. Inside a step."""

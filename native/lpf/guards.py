@@ -80,6 +80,7 @@ _WAITS: dict[str, dict[str, frozenset[str]]] = {
     "lpf.native": {"NativeContinuation._run": frozenset({"lpf_resume"})},
     # A cell waits for the answer to its input().
     "lpf_ipython.stdin": {"wait": frozenset({"poll"})},
+    "lpf_ipython.system": {"wait": frozenset({"waitpid"})},
 }
 
 

@@ -383,6 +383,48 @@ def test_a_cell_is_cancelled_while_it_awaits_and_while_it_computes_between_await
         assert cell.text == "go\ncleaned\n"
 
 
+# The control thread asks again while the cell is on its way into its parking place.
+PARKS_SLOWLY = """
+import lpf_ipython.cell as module, time
+park = module.Cell.park
+def slowly(cell, reason):
+    time.sleep(0.5)
+    park(cell, reason)
+module.Cell.park = slowly
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [LOOP, "import asyncio\nprint('go')\nwhile not stop:\n    await asyncio.sleep(0.01)"],
+)
+def test_a_pause_that_took_its_time_is_not_asked_for_again(fresh: Kernel, code: str) -> None:
+    fresh.run(PARKS_SLOWLY)
+    cell = running(fresh, code)
+    job = fresh.pause()["id"]
+    assert ends(fresh, cell, job).reply["status"] == "ok"
+    assert fresh.states(job) == ["paused", "running", "finished"]
+
+
+def test_a_command_of_os_system_is_waited_for_and_can_be_left(
+    kernel: Kernel, tmp_path: Path
+) -> None:
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    kernel.run(f"import os; os.environ['HELD'] = {str(held)!r}")
+    cell = running(kernel, "print('go', flush=True)\nos.system('cat $HELD; exit 3')")
+    kernel.until_at(cell, 2)
+    job = kernel.pause()["id"]
+    assert kernel.run("1 + 1").results == ["2"]
+    held.write_text("")
+    kernel.control("lpf_resume_request", job=job)
+    assert cell.wait().results == [str(3 << 8)]
+    cell = running(kernel, "print('go', flush=True)\nos.system('cat $HELD')")
+    kernel.until_at(cell, 2)
+    kernel.interrupt()
+    assert cell.wait().results == [str(int(signal.SIGINT))]
+
+
 def test_a_signal_to_the_whole_group_harms_no_child(kernel: Kernel) -> None:
     code = "import subprocess\nprint('go', flush=True)\nsubprocess.run(['sleep', '1']).returncode"
     cell = running(kernel, "import subprocess\n" + code)

@@ -99,6 +99,14 @@ RUNAWAYS = [
         for name, handler in (("handler", "lambda *_: None"), ("ignored", "signal.SIG_IGN"))
     ),
     Runaway(
+        "swallow",
+        "cells",
+        "while True:\n    get_ipython().run_cell('while True: pass')",
+        "result = 0\nwhile result < 5:\n"
+        "    get_ipython().run_cell('for _n in range(6_000_000): pass\\nresult += 1')",
+        "5",
+    ),
+    Runaway(
         "c-checks",
         "power",
         "7 ** 10 ** 9",
@@ -235,6 +243,33 @@ RUNAWAYS = [
         "import asyncio\ndef count(n=0):\n    while n < 20_000_000:\n        n += 1\n    return n\n"
         "result = await asyncio.to_thread(count)",
         "20_000_000",
+        "over = False",
+        waits="await result",
+        threads=True,
+    ),
+    Runaway(
+        "async",
+        "tasks",
+        "import asyncio\nasync def count(n=0):\n    while True:\n        n += 1\n"
+        "async with asyncio.TaskGroup() as group:\n"
+        "    for _n in range(3):\n        group.create_task(count())",
+        "import asyncio\nasync def count(n=0):\n    while n < 10_000_000:\n        n += 1\n    return n\n"
+        "async with asyncio.TaskGroup() as group:\n"
+        "    tasks = [group.create_task(count()) for _n in range(3)]\n"
+        "result = sum(task.result() for task in tasks)",
+        "30_000_000",
+    ),
+    Runaway(
+        "async",
+        "tasks-swallow",
+        "import asyncio\nasync def nap():\n    while not over:\n        try:\n"
+        "            await asyncio.sleep(0.01)\n        except BaseException:\n            pass\n"
+        "await asyncio.gather(nap(), nap())",
+        "import asyncio\nasync def nap(n=0):\n    while n < 100:\n        try:\n"
+        "            await asyncio.sleep(0.01)\n            n += 1\n"
+        "        except BaseException:\n            pass\n    return n\n"
+        "result = await asyncio.gather(nap(), nap())",
+        "[100, 100]",
         "over = False",
         waits="await result",
         threads=True,
