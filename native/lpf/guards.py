@@ -56,6 +56,12 @@ _guards: dict[str, Kind] = {
     "asyncio.streams": "held",
     "asyncio.transports": "held",
     "asyncio.unix_events": "held",
+    # What asyncio calls in the middle of its own work: gather, say, for every task that it makes.
+    "_collections_abc": "running",
+    "_weakrefset": "running",
+    "inspect": "running",
+    "traceback": "running",
+    "weakref": "running",
     "aiohttp": "running",
     "aiosqlite": "running",
     "anyio": "running",

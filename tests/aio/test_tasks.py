@@ -76,6 +76,26 @@ def test_those_that_compute_share_their_turns(run: Run) -> None:
     assert min(turns) >= 18
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_asyncio_is_not_left_in_the_middle_of_a_gather(debug: bool) -> None:
+    """It would miss the ends of tasks that it has just made.  In debug mode it looks at stacks meanwhile."""
+
+    async def one() -> int:
+        return 1
+
+    async def main() -> int:
+        total = 0
+        async with asyncio.timeout(60):
+            for _ in range(200):
+                total += sum(await asyncio.gather(*(one() for _ in range(5))))
+        return total
+
+    with asyncio.Runner(debug=debug, loop_factory=lambda: aio.new_event_loop(30e-6)) as runner:
+        total = runner.run(main())
+        aio.uninstall(runner.get_loop())
+    assert total == 1000
+
+
 def test_the_main_task_is_preempted_too(run: Run, work: Work) -> None:
     async def main() -> None:
         beat = asyncio.create_task(work.beat())
