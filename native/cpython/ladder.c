@@ -244,7 +244,10 @@ static void abandon(PyThreadState *ts, Continuation *c, const ucontext_t *contex
 static void rung_five(struct lpf__thread *t, const ucontext_t *context)
 {
     Continuation *c = to_abandon(t);
-    if (c != NULL && lpf__codemap_may_leave(lpf__program_counter(context), NULL)) {
+    uintptr_t pc = lpf__program_counter(context);
+    int blas = lpf_blas_at(pc);
+    if (c != NULL && (blas != 0 || lpf__codemap_may_leave(pc, NULL))) {
+        c->blas = blas;
         abandon(lpf_safepoint_main_state(), c, context);
     }
 }

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import array
 import collections
+import csv
+import io
 import itertools
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +37,15 @@ def _examples() -> Iterator[Iterator[Any]]:
     yield iter(memoryview(b""))
     yield iter(int, 0)
     yield iter(_Sequence())
+    yield iter(array.array("b"))
+    yield struct.iter_unpack("b", b"")
+    yield csv.reader(())
+    yield from (
+        io.StringIO(),
+        io.BytesIO(),
+        io.TextIOWrapper(io.BytesIO()),
+        io.BufferedReader(io.BytesIO()),
+    )
     yield iter(zip())
     yield iter(enumerate(()))
     yield iter(map(int, ()))

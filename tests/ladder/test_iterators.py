@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import array
 import collections
+import csv
+import functools
+import heapq
+import io
 import itertools
+import math
+import operator
+import re
+import struct
 import subprocess
 import sys
 import threading
@@ -28,6 +37,11 @@ ENDLESS: dict[str, Callable[[], Any]] = {
     "zip": lambda: collections.deque(zip(itertools.count(), itertools.count()), maxlen=0),
     "map": lambda: sum(map(abs, itertools.count())),
     "filter": lambda: list(filter(None, itertools.repeat(0))),
+    "reduce": lambda: functools.reduce(operator.or_, itertools.repeat(1)),
+    "merge": lambda: collections.deque(heapq.merge(itertools.count(), itertools.count()), maxlen=0),
+    "fsum": lambda: math.fsum(itertools.repeat(0.5)),
+    "issuperset": lambda: {1}.issuperset(itertools.repeat(1)),
+    "writelines": lambda: io.StringIO().writelines(itertools.repeat("")),
 }
 FINITE: dict[str, Callable[[], Any]] = {
     "sum": lambda: sum(range(N)),
@@ -40,6 +54,11 @@ FINITE: dict[str, Callable[[], Any]] = {
     "pairwise": lambda: collections.deque(itertools.pairwise(range(N)), maxlen=1),
     "counter": lambda: collections.Counter(itertools.islice(itertools.cycle("abc"), N)),
     "join": lambda: len("".join(itertools.repeat("ab", N))),
+    "array": lambda: max(array.array("i", range(N))),
+    "lines": lambda: collections.deque(io.StringIO("a\n" * N), maxlen=1),
+    "records": lambda: collections.deque(csv.reader(itertools.repeat("a,b", N)), maxlen=1),
+    "unpacked": lambda: collections.deque(struct.iter_unpack("b", bytes(N)), maxlen=1),
+    "matches": lambda: sum(1 for _ in re.finditer("a", "a" * N)),
 }
 
 

@@ -145,6 +145,22 @@ RUNAWAYS = [
         "import itertools",
     ),
     Runaway(
+        "c-gil-iter",
+        "reduce",
+        "functools.reduce(operator.or_, map(len, itertools.repeat('ab')))",
+        "result = functools.reduce(operator.or_, map(len, itertools.repeat('ab', 20_000_000)))",
+        "2",
+        "import functools, itertools, operator",
+    ),
+    Runaway(
+        "c-gil-iter",
+        "unpacked",
+        "collections.deque(struct.iter_unpack('b', zeros), maxlen=0)",
+        "result = len(collections.deque(struct.iter_unpack('b', zeros[:30_000_000]), maxlen=5))",
+        "5",
+        "import collections, struct\nzeros = memoryview(bytes(1_000_000_000))",
+    ),
+    Runaway(
         "c-gil-other",
         "encoder",
         "while True:\n    json.dumps(tree)",
