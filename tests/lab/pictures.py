@@ -65,7 +65,9 @@ def paused_cell(lab: Page) -> None:
 
 def panels(lab: Page, page: Any) -> None:
     """Open both panels and look into the frames."""
-    lab.bar_button(1, "Inspect").click()
+    page.set_viewport_size({"width": 1250, "height": 720})
+    lab.select(1)
+    lab.keys("p", "i")
     inspector = page.locator(".lpf-inspector")
     frames = inspector.locator(".lpf-frame")
     frames.first.wait_for()
@@ -76,6 +78,7 @@ def panels(lab: Page, page: Any) -> None:
     field.fill("start / longest['start']")
     inspector.get_by_label("Frame", exact=True).select_option(index=frames.count() - 1)
     field.press("Enter")
+    inspector.get_by_role("log").locator(".lpf-value").wait_for()
     page.locator('.jp-SideBar [title^="Running and paused cells"]').click()
     page.locator(".lpf-job").wait_for()
     inspector.evaluate("panel => { panel.scrollTop = 0; }")

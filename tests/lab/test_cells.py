@@ -127,6 +127,23 @@ def test_all_of_it_has_a_name_for_a_screen_reader(lab: Page) -> None:
         assert name, element.evaluate("node => node.outerHTML")
 
 
+def test_c_code_that_cannot_be_left_is_told_until_it_ends(lab: Page) -> None:
+    # A tuple's hash knows of no signal, and is computed anew each time: 2**31 steps.
+    nested = "nested = ()\nfor _ in range(30):\n    nested = nested, nested"
+    busy = "import time\ntime.sleep(0.5)  # What is printed needs the interpreter.\nhash(nested)"
+    lab.open("told", f"%load_ext lpf\n{nested}", f"{busy}\nwhile True:\n    pass")
+    lab.run_to_end(0)
+    lab.run(1)
+    lab.wait_for_output(1, r"line 3 of this cell: \w+, C code .* cannot be left: \d+ s so far")
+    lab.press("pause")
+    lab.wait_for_bar(1, "^The kernel does not answer: C code lets nothing else run")
+    lab.wait_for_bar(1, "^Paused .*at line [345] ")
+    # The request, heard only now, finds nothing to pause any more: that is nobody's business.
+    lab.bar_button(1, "Resume").click()
+    lab.wait_for_mark(1, r"\d+ s")
+    expect(lab.page.locator(".Toastify__toast")).to_have_count(0)
+
+
 def test_a_cell_that_does_not_let_itself_be_unwound_is_abandoned(lab: Page) -> None:
     stubborn = (
         "print('go')\nwhile True:\n    try:\n        while True:\n            pass\n"

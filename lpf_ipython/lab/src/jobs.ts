@@ -83,6 +83,7 @@ export class JobsPanel extends Widget {
       job.state === 'paused'
         ? [
             button('Resume', 'Let it go on', () => void actions.resume(cells, job)),
+            button('Resume for…', 'For some time', () => void actions.resumeFor(cells, job)),
             button('Cancel', 'End it', () => void actions.cancel(cells, job)),
             button('Inspect', 'Look at its stack', () => this.inspect(cells, job, name))
           ]

@@ -52,7 +52,7 @@ export interface Target {
 /** Milliseconds: a cell that is over sooner is not asked about. */
 const SETTLED = 200;
 /** Milliseconds: the kernel answers a pause sooner, if its control thread runs at all. */
-const UNHEARD = 2500;
+const UNHEARD = 1500;
 /** Seconds: a pause that takes longer is told what it waits for. */
 const SOON = 1;
 
@@ -186,7 +186,11 @@ export class Cells {
     const unheard = this.later(() => void this.signal(), UNHEARD);
     const reply = await this.request('lpf_pause_request', { within: SOON });
     this.forgetTimer(unheard);
-    if (!reply.ok && this._pausing && this._running.size > 0 && reply.content['job']) {
+    if (!this._pausing) {
+      // Paused by the signal, or over, before the request was heard: nothing to complain about.
+      return { ok: true, content: reply.content };
+    }
+    if (!reply.ok && this._running.size > 0 && reply.content['job']) {
       this._waitsFor = reply.reason;
     } else {
       this.endPause();
@@ -249,7 +253,7 @@ export class Cells {
     const sent = await this.channel.signal();
     if (this._pausing && !this._disposed) {
       this._waitsFor = sent
-        ? 'The kernel does not answer; it was sent a signal.'
+        ? 'The kernel does not answer: C code lets nothing else run. It was sent a signal.'
         : 'The kernel does not answer, and cannot be sent a signal.';
       this.emit();
     }

@@ -178,7 +178,19 @@ describe('requests', () => {
     expect(kernel.signals).toBe(0);
     await vi.advanceTimersByTimeAsync(2000);
     expect(kernel.signals).toBe(1);
-    expect(cells.waitsFor).toContain('it was sent a signal');
+    expect(cells.waitsFor).toContain('It was sent a signal');
+  });
+
+  it('are not complained about when the signal was faster', async () => {
+    status('busy', 'm3');
+    const { ask } = kernel;
+    kernel.answers['lpf_pause_request'] = { status: 'error', evalue: 'no cell is running' };
+    kernel.ask = (type, content) => {
+      tell({ ...PAUSED, reason: 'signal' });
+      return ask.call(kernel, type, content);
+    };
+    expect(await cells.pause()).toMatchObject({ ok: true });
+    expect(cells.paused.map(job => job.id)).toEqual([3]);
   });
 
   it('say so where no signal can be sent', async () => {
