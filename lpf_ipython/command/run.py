@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from ..errors import details
@@ -34,8 +35,9 @@ def run(options: Any) -> int:
     try:
         notebook = _nbformat.read(options.notebook, as_version=4)
     except (OSError, ValueError) as problem:
-        print(f"jupyter lpf: {options.notebook} cannot be read: {problem}", file=sys.stderr)
-        return 2
+        return _complain(f"{options.notebook} cannot be read: {problem}", 2)
+    if options.output is not None and not options.output.parent.is_dir():
+        return _complain(f"there is no directory {options.output.parent} for the output", 2)
     runner = _Runner(notebook, options)
     try:
         status = asyncio.run(runner.run())
@@ -65,9 +67,8 @@ class _Runner:
             await client.async_execute()
         except CellExecutionError:
             pass  # It is in the notebook, and in the outcomes.
-        except (DeadKernelError, RuntimeError, TimeoutError) as problem:
-            print(f"jupyter lpf: {problem}", file=sys.stderr)
-            return 3
+        except (DeadKernelError, NoSuchKernel, RuntimeError, TimeoutError) as problem:
+            return _complain(str(problem), 3)
         finally:
             ticking.cancel()
             with suppress(asyncio.CancelledError):
@@ -125,6 +126,11 @@ class _Runner:
         if any(name != "CellTimeout" for name in names):
             return 1
         return 4 if names else 0
+
+
+def _complain(problem: str, status: int) -> int:
+    print(f"jupyter lpf: {problem}", file=sys.stderr)
+    return status
 
 
 def _runs(cell: Any) -> bool:

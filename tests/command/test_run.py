@@ -100,3 +100,24 @@ def test_what_is_no_notebook(tmp_path: Path) -> None:
     done = jupyter_lpf("run", tmp_path / "bad.ipynb")
     assert done.status == 2
     assert "cannot be read" in done.err
+
+
+def test_a_kernel_that_dies_or_is_not_there(written: Any) -> None:
+    path, out = written("print(1)", "import os; os._exit(1)", "print(2)")
+    done = jupyter_lpf("run", path, "--output", out, "--quiet")
+    assert done.status == 3
+    assert "jupyter lpf: Kernel died" in done.err
+    assert outputs(out) == [["1\n"], [], []]
+    done = jupyter_lpf("run", path, "--kernel-name", "no-such-kernel", "--quiet")
+    assert done.status == 3
+    assert done.err == "jupyter lpf: No such kernel named no-such-kernel\n"
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_run(
+    written: Any, tmp_path: Path
+) -> None:
+    path, _ = written("open('ran', 'w')")
+    done = jupyter_lpf("run", path, "--output", tmp_path / "none" / "out.ipynb")
+    assert (done.status, done.out) == (2, "")
+    assert "there is no directory" in done.err
+    assert not (tmp_path / "ran").exists()

@@ -7,6 +7,8 @@ from typing import Any
 
 from lab.server import TOKEN, Server
 
+# Seconds until what is waited for is thought not to come any more.
+PATIENCE = 20
 _CELLS = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell"
 
 
@@ -88,9 +90,10 @@ class Page:
     def bar_button(self, number: int, name: str) -> Any:
         return self.bar(number).get_by_role("button", name=name, exact=True)
 
-    def wait_for_bar(self, number: int, pattern: str) -> None:
+    def wait_for_bar(self, number: int, pattern: str, *, seconds: float = PATIENCE) -> None:
         """Wait until there is a bar in a cell whose sentence is like *pattern*."""
-        expect(self.bar(number).locator(".lpf-bar-text")).to_have_text(re.compile(pattern))
+        text = self.bar(number).locator(".lpf-bar-text")
+        expect(text).to_have_text(re.compile(pattern), timeout=seconds * 1000)
 
     def wait_for_mark(self, number: int, pattern: str) -> None:
         """Wait until the word at a cell's prompt is like *pattern*."""
@@ -196,5 +199,5 @@ def expect(locator: Any) -> Any:
     """Playwright's assertion that waits."""
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=PATIENCE * 1000)
     return expect(locator)

@@ -10,6 +10,20 @@ from lab.server import Server
 
 pytestmark = [pytest.mark.slow, ON_ONE_PYTHON]
 
+PALETTE = (
+    "Resume Paused Cell",
+    "Resume Paused Cell For…",
+    "Cancel Cell",
+    "Inspect Paused Cell",
+    "Show Running and Paused Cells",
+)
+MENU = (
+    "Resume Cell",
+    "Resume Paused Cell For…",
+    "Cancel Cell",
+    "Inspect Paused Cell",
+    "Load lpf in This Kernel",
+)
 LOOP = "print('go')\nwhile not done:\n    pass\nprint('ended by itself')"
 
 
@@ -137,7 +151,7 @@ def test_c_code_that_cannot_be_left_is_told_until_it_ends(lab: Page) -> None:
     lab.wait_for_output(1, r"line 3 of this cell: \w+, C code .* cannot be left: \d+ s so far")
     lab.press("pause")
     lab.wait_for_bar(1, "^The kernel does not answer: C code lets nothing else run")
-    lab.wait_for_bar(1, "^Paused .*at line [345] ")
+    lab.wait_for_bar(1, "^Paused .*at line [345] ", seconds=90)
     # The request, heard only now, finds nothing to pause any more: that is nobody's business.
     lab.bar_button(1, "Resume").click()
     lab.wait_for_mark(1, r"\d+ s")
@@ -187,13 +201,22 @@ def test_the_palette_and_the_menu_have_the_commands(lab: Page) -> None:
     lab.run_to_end(0)
     lab.run(1)
     lab.wait_for_button("pause", enabled=True)
-    lab.page.get_by_role("menuitem", name="View").click()
-    lab.page.get_by_role("menuitem", name="Activate Command Palette").click()
-    lab.page.locator(".lm-CommandPalette-input:visible").fill("pause running cell")
+    lab.menu("View", "Activate Command Palette")
+    search = lab.page.locator(".lm-CommandPalette-input:visible")
+    search.fill("pause running cell")
     lab.page.locator(".lm-CommandPalette-item:visible", has_text="Pause Running Cell").click()
     lab.wait_for_mark(1, "paused")
-    lab.page.get_by_role("menuitem", name="Kernel").click()
-    lab.page.get_by_role("menuitem", name="Cancel Cell").click()
+    lab.menu("View", "Activate Command Palette")
+    # Those that can be given now.
+    for name in PALETTE:
+        search.fill(name)
+        found = lab.page.locator(".lm-CommandPalette-item:visible", has_text=name)
+        expect(found.first).to_be_visible()
+    lab.keys("Escape")
+    lab.menu("Kernel")
+    for name in MENU:
+        expect(lab.page.get_by_role("menuitem", name=name)).to_be_visible()
+    lab.menu("Cancel Cell")
     lab.wait_for_output(1, "CellCancelled")
 
 

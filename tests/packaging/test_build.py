@@ -84,6 +84,8 @@ def test_the_wheel_brings_the_buttons_once_and_without_their_source(wheel):
     [place] = [name for name in names if name.endswith("jupyterlab-lpf/package.json")]
     assert ".data/data/share/jupyter/labextensions/" in place
     assert place.replace("package.json", "install.json") in names
+    # Where JupyterLab looks for the version of the settings.
+    assert place.replace("package.json", "schemas/jupyterlab-lpf/package.json.orig") in names
     assert [name for name in names if name.endswith("jupyter_server_config.d/lpf_ipython.json")]
     assert len([name for name in names if "remoteEntry" in name]) == 1
     assert not [name for name in names if name.endswith(".ts") or "node_modules" in name]
