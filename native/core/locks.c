@@ -43,23 +43,29 @@ static _Atomic int ids;
 
 /* ---- What a lock looks like ---------------------------------------------------------------- */
 
+#define MANY 1000 /* More threads, or locks of one thread, than one lock sees. */
+
+/* Any memory may be looked at, and what is found will be written to: so every field must be what the
+ * C library makes it.  The kinds are the four types, shared between processes or not, with or without
+ * elision; neither robust nor inheriting priorities, which keep the owner elsewhere. */
 LPF__UNCHECKED static bool is_held(const pthread_mutex_t *mutex, int tid)
-{
-    return mutex->__data.__owner == tid && mutex->__data.__lock != 0 && mutex->__data.__nusers != 0;
-}
-
-LPF__UNCHECKED static bool is_written(const pthread_rwlock_t *lock, int tid)
-{
-    return lock->__data.__cur_writer == tid && lock->__data.__readers != 0;
-}
-
-/* For memory that may be anything. */
-static bool is_surely_held(const pthread_mutex_t *mutex, int tid)
 {
     unsigned count = mutex->__data.__count;
     bool recursive = (mutex->__data.__kind & 3) == PTHREAD_MUTEX_RECURSIVE_NP;
-    return is_held(mutex, tid) && mutex->__data.__lock <= 2 && mutex->__data.__nusers < 1000 &&
-           (mutex->__data.__kind & ~0x183) == 0 && (recursive ? count - 1 < 1000 : count == 0);
+    return mutex->__data.__owner == tid && mutex->__data.__lock - 1u < 2 &&
+           mutex->__data.__nusers - 1u < MANY && (mutex->__data.__kind & ~0x383) == 0 &&
+           (recursive ? count - 1 < MANY : count == 0) && mutex->__data.__list.__prev == NULL &&
+           mutex->__data.__list.__next == NULL;
+}
+
+#define WRITING 3u /* Of __readers: locked by a writer, in the writers' phase. */
+
+LPF__UNCHECKED static bool is_written(const pthread_rwlock_t *lock, int tid)
+{
+    return lock->__data.__cur_writer == tid && (lock->__data.__readers & WRITING) == WRITING &&
+           lock->__data.__readers >> 3 < MANY && lock->__data.__writers < MANY &&
+           lock->__data.__pad3 == 0 && lock->__data.__pad4 == 0 &&
+           (unsigned)lock->__data.__shared <= 1 && lock->__data.__flags <= 3;
 }
 
 /* ---- Among variables ----------------------------------------------------------------------- */
@@ -132,8 +138,7 @@ static bool is_news(struct search *search, uintptr_t address)
 static void look_at_lock(struct search *search, uintptr_t address)
 {
     pthread_mutex_t copy;
-    if (is_address(address) && peek(address, &copy, sizeof copy) &&
-        is_surely_held(&copy, search->tid)) {
+    if (is_address(address) && peek(address, &copy, sizeof copy) && is_held(&copy, search->tid)) {
         note(search->held, &((pthread_mutex_t *)address)->__data.__owner);
     }
 }
@@ -146,7 +151,7 @@ static void look_at_object(struct search *search, uintptr_t address)
     }
     pthread_mutex_t first;
     memcpy(&first, words, sizeof first);
-    if (is_surely_held(&first, search->tid)) {
+    if (is_held(&first, search->tid)) {
         note(search->held, &((pthread_mutex_t *)address)->__data.__owner);
     }
     for (size_t i = 0; i < OBJECT_WORDS; i++) {
