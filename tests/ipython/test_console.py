@@ -120,6 +120,8 @@ def test_a_limit_pauses_and_ctrl_c_twice_ends_the_cell(console: Console) -> None
     console.starts()
     console.shows(r"\[\d+\] paused after")
     console.shows("Ctrl-C twice ends it")
+    console.is_told("Ctrl-C twice ends it")
+    console.is_told("'idle'")  # From then on the kernel hears interrupts again.
     console.child.sendintr()
     console.is_told("Another interrupt within 5 s ends it")
     console.child.sendintr()

@@ -419,9 +419,9 @@ def test_a_command_of_os_system_is_waited_for_and_can_be_left(
     held.write_text("")
     kernel.control("lpf_resume_request", job=job)
     assert cell.wait().results == [str(3 << 8)]
-    cell = running(kernel, "print('go', flush=True)\nos.system('cat $HELD')")
-    kernel.until_at(cell, 2)
-    kernel.interrupt()
+    cell = kernel.start("os.system('cat $HELD')")
+    with held.open("w"):  # Which waits for the one who reads.
+        kernel.interrupt()
     assert cell.wait().results == [str(int(signal.SIGINT))]
 
 
