@@ -110,21 +110,29 @@ def told(cell: Cell) -> list[str]:
     return [message["text"] for message in cell.of_type("stream") if message["name"] == "stderr"]
 
 
+def paused(kernel: Kernel) -> int:
+    """Pause the running cell; the number of its job. The reply may come before the pause."""
+    reply = kernel.control("lpf_pause_request")
+    assert "job" in reply, reply
+    job = int(reply["job"]["id"])
+    kernel.wait_state(job, "paused")
+    return job
+
+
 def test_a_cell_that_waits_for_a_paused_one_is_told_and_can_be_paused(own_kernel: Kernel) -> None:
     own_kernel.run(DATABASE)
-    first = own_kernel.start("print('go')\ndb.execute(QUERY % 20_000_000).fetchone()")
+    first = own_kernel.start("print('go')\ndb.execute(QUERY % 40_000_000).fetchone()")
     own_kernel.until_at(first, 2)
-    holder = own_kernel.pause()
-    assert own_kernel.states(holder["id"]) == ["paused"]
+    holder = paused(own_kernel)
     second = own_kernel.start("count(5)")
     own_kernel.until(
         lambda _: any(
             "held by a cell that is paused in its line 2" in text for text in told(second)
         )
     )
-    waiting = own_kernel.pause()
+    waiting = paused(own_kernel)
     assert own_kernel.value("6 * 7") == "42"
-    assert own_kernel.control("lpf_resume_request", job=holder["id"])["status"] == "ok"
-    assert first.wait().results == ["(20000000,)"]
-    assert own_kernel.control("lpf_resume_request", job=waiting["id"])["status"] == "ok"
+    assert own_kernel.control("lpf_resume_request", job=holder)["status"] == "ok"
+    assert first.wait().results == ["(40000000,)"]
+    assert own_kernel.control("lpf_resume_request", job=waiting)["status"] == "ok"
     assert second.wait().results == ["5"]
