@@ -9,7 +9,12 @@
  * it by a pointer.  Only where both have set variables by the end are they merged: the launcher's,
  * and over them what the function has changed since its launch.
  *
- * Invariant: `shared` is borrowed until the function is first left, and owned from then on.
+ * Contexts that the function has entered further in (Context.run) are not entered while it stands still:
+ * others may enter them, and find there what the function has set.
+ *
+ * Invariants: `shared` is borrowed until the function is first left, and owned from then on.  `entered`
+ * holds, while the function stands still, what it had written into the Contexts that it has entered;
+ * while it runs, what it found in them at its resume, if somebody else had entered them by then.
  */
 #include "native.h"
 
@@ -29,10 +34,97 @@ void lpf_contextvars_begin(PyThreadState *ts, struct lpf_contextvars *v)
     }
 }
 
+/* ---- Contexts that the function has entered ------------------------------------------------- */
+
+struct lpf_entered {
+    struct lpf_entered *next;
+    PyContext *context;
+    PyContext *previous; /* Whose place it takes. */
+    int entered;
+};
+
+static void forget(struct lpf_entered *node)
+{
+    Py_XDECREF(node->previous);
+    Py_DECREF(node->context);
+    PyMem_Free(node);
+}
+
+static void exchange(struct lpf_entered *node)
+{
+    PyContext *context = node->context, *previous = context->ctx_prev;
+    int entered = context->ctx_entered;
+    context->ctx_prev = node->previous;
+    context->ctx_entered = node->entered;
+    node->previous = previous;
+    node->entered = entered;
+}
+
+/* Gives them back as the function found them. */
+static void put_back(struct lpf_entered *list)
+{
+    while (list != NULL) {
+        struct lpf_entered *node = list;
+        list = node->next;
+        exchange(node);
+        forget(node);
+    }
+}
+
+static bool leads_to(PyContext *inner, const PyContext *outer)
+{
+    while (inner != NULL && inner != outer) {
+        inner = inner->ctx_prev;
+    }
+    return inner != NULL;
+}
+
+/* Out of memory: they stay entered. */
+static void step_out(PyThreadState *ts, struct lpf_contextvars *v)
+{
+    struct lpf_entered *found = v->entered;
+    PyContext *context = (PyContext *)ts->context;
+    v->entered = NULL;
+    while (context != v->shared && leads_to(context, v->shared)) {
+        struct lpf_entered *node = PyMem_Malloc(sizeof *node);
+        if (node == NULL) {
+            break;
+        }
+        *node = (struct lpf_entered){v->entered, (PyContext *)Py_NewRef((PyObject *)context), NULL,
+                                     0};
+        context = context->ctx_prev;
+        exchange(node);
+        v->entered = node;
+    }
+    put_back(found);
+}
+
+static void step_in(struct lpf_contextvars *v)
+{
+    struct lpf_entered *list = v->entered;
+    v->entered = NULL;
+    while (list != NULL) {
+        struct lpf_entered *node = list;
+        list = node->next;
+        exchange(node);
+        if (node->entered) {
+            node->next = v->entered;
+            v->entered = node;
+        } else {
+            forget(node);
+        }
+    }
+}
+
+/* ---- The moves ------------------------------------------------------------------------------ */
+
 void lpf_contextvars_leave(PyThreadState *ts, struct lpf_contextvars *v)
 {
     if (v->shared == NULL) {
         return;
+    }
+    if (ts->context != (PyObject *)v->shared || v->entered != NULL) {
+        step_out(ts, v);
     }
     if (v->callers == NULL) { /* For the first time. */
         Py_INCREF(v->shared);
@@ -48,6 +140,9 @@ void lpf_contextvars_resume(PyThreadState *ts, struct lpf_contextvars *v)
 {
     if (v->shared == NULL || v->own == NULL) {
         return;
+    }
+    if (v->entered != NULL) {
+        step_in(v);
     }
     v->callers = v->shared->ctx_vars;
     put(ts, v->shared, v->own);
@@ -108,6 +203,8 @@ static void merge(PyThreadState *ts, struct lpf_contextvars *v)
 
 void lpf_contextvars_end(PyThreadState *ts, struct lpf_contextvars *v)
 {
+    put_back(v->entered);
+    v->entered = NULL;
     if (v->left && v->callers != NULL && v->callers != v->at_launch) {
         merge(ts, v);
     }
@@ -117,6 +214,11 @@ void lpf_contextvars_end(PyThreadState *ts, struct lpf_contextvars *v)
 void lpf_contextvars_drop(struct lpf_contextvars *v)
 {
     Py_CLEAR(v->at_launch);
+    while (v->entered != NULL) {
+        struct lpf_entered *node = v->entered;
+        v->entered = node->next;
+        forget(node);
+    }
     if (v->left) {
         Py_CLEAR(v->callers);
         Py_CLEAR(v->own);

@@ -39,7 +39,8 @@ struct lpf_contextvars {
     PyHamtObject *at_launch;
     PyHamtObject *callers; /* While the function runs, from its first resume on. */
     PyHamtObject *own;     /* While it stands still. */
-    bool left;             /* It has stood still at least once. */
+    struct lpf_entered *entered;
+    bool left; /* It has stood still at least once. */
 };
 
 /* Each belongs to one move; the function's thread state need not be loaded. */

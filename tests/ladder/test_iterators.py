@@ -12,6 +12,7 @@ import itertools
 import math
 import operator
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -203,3 +204,38 @@ print("ok")
     assert (done.returncode, sorted(done.stdout.splitlines())) == (0, ["ok", "other is right"]), (
         done.stderr
     )
+
+
+@pytest.mark.matrix
+def test_it_costs_no_instruction_before_and_after() -> None:
+    """Counted by valgrind: what twenty sums execute before anything was paused this way, and after."""
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        pytest.skip("no valgrind")
+    code = """
+import itertools, sys
+import lpf
+paused, sums = map(int, sys.argv[1:])
+for _ in range(2):
+    c = lpf.launch(lambda: sum(itertools.repeat(1)), timeout=0.02) if paused else lpf.launch(int)
+    c.cancel(grace=60)
+for _ in range(sums):
+    sum(range(50_000))
+"""
+
+    def instructions(paused: int, sums: int) -> int:
+        command = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
+        done = subprocess.run(
+            [*command, "-c", code, str(paused), str(sums)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+        )
+        found = re.search(r"Collected : (\d+)", done.stderr)
+        assert found is not None, done.stderr
+        return int(found[1])
+
+    before, after = (instructions(paused, 21) - instructions(paused, 1) for paused in (0, 1))
+    # Reading the clock of a tick, and the like, is in the noise.
+    assert abs(after - before) < 0.02 * before, (before, after)
