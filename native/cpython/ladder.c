@@ -54,9 +54,11 @@
 #define FIRST_STEP_PAUSE (20 * LPF__MILLISECOND)
 #define LAST_STEP_PAUSE (1000 * LPF__MILLISECOND)
 
-/* Rungs 4 to 6 want, besides time, that the thread has computed, or been there for so many ticks: on
- * a busy machine it may just not have been given a processor. */
+/* Rungs 4 to 6 want, besides time, that the thread has computed for so long, or waits in a system
+ * call, and been there for so many ticks: on a busy machine it may just not have been given a
+ * processor. */
 #define STARVE_CPU (50 * LPF__MILLISECOND)
+#define ABANDON_CPU (800 * LPF__MILLISECOND)
 #define PATIENT_TICKS 64
 
 static struct {
@@ -204,9 +206,15 @@ static uint64_t cpu_time(void)
     return (uint64_t)time.tv_sec * UINT64_C(1000000000) + (uint64_t)time.tv_nsec;
 }
 
-static bool rung_four(struct lpf__thread *t, uint64_t waited, uint64_t now)
+/* Has it had a processor for so long, unless it wants none? */
+static bool had(uint64_t cpu, const void *ucontext)
 {
-    if (waited < STARVE_AFTER || waited < patience(t) || cpu_time() - climb.cpu < STARVE_CPU) {
+    return lpf__ended_a_wait(ucontext) || cpu_time() - climb.cpu >= cpu;
+}
+
+static bool rung_four(struct lpf__thread *t, uint64_t waited, uint64_t now, const void *ucontext)
+{
+    if (waited < STARVE_AFTER || waited < patience(t) || !had(STARVE_CPU, ucontext)) {
         return false;
     }
     if (lpf_starve_note()) {
@@ -239,6 +247,25 @@ static void abandon(PyThreadState *ts, Continuation *c, const ucontext_t *contex
     c->core.keeps_mask = true;
     c->abandoned = true;
     lpf_continuation_leave_native(ts, c, LPF_REASON_NONE);
+}
+
+/* A cancel that gives what it ends more time to unwind. */
+static bool in_grace(struct lpf__thread *t, uint64_t now)
+{
+    struct lpf__due due = lpf__find_due(t, now);
+    const struct lpf_canceller *canceller = NULL;
+    if (due.limit != NULL) {
+        canceller = &lpf_limit_of(due.limit)->canceller;
+    } else if (due.function != NULL && due.function->host == &lpf_python_host) {
+        canceller = &lpf_continuation_of(due.function)->canceller;
+    }
+    return canceller != NULL && canceller->active && now < canceller->until;
+}
+
+static bool is_given_up(struct lpf__thread *t, uint64_t waited, uint64_t now, const void *ucontext)
+{
+    return waited >= ABANDON_AFTER && climb.ticks >= PATIENT_TICKS && had(ABANDON_CPU, ucontext) &&
+           !in_grace(t, now);
 }
 
 static void rung_five(struct lpf__thread *t, const ucontext_t *context)
@@ -301,7 +328,6 @@ static void tick(struct lpf__thread *t, void *ucontext)
     }
     climb.ticks++;
     uint64_t waited = now - climb.since;
-    bool abandons = waited >= ABANDON_AFTER && climb.ticks >= PATIENT_TICKS;
     uint64_t again = climb.retry;
     if (waited > STEP_AFTER && climb.retry < LAST_RETRY) {
         climb.retry *= 2;
@@ -311,14 +337,14 @@ static void tick(struct lpf__thread *t, void *ucontext)
             again = LOOP_RETRY;
         }
         rung_three(waited, now, ucontext);
-        if (rung_four(t, waited, now) && abandons) {
+        if (rung_four(t, waited, now, ucontext) && is_given_up(t, waited, now, ucontext)) {
             rung_five(t, ucontext);
         }
     } else if (waited >= WAIT_AFTER || !lpf__ended_a_wait(ucontext)) {
         if (rung_two(t, waited, now, ucontext)) {
             return;
         }
-        if (abandons) {
+        if (is_given_up(t, waited, now, ucontext)) {
             rung_five_in_blas(t, ucontext);
         }
         again = 2 * LPF__RETRY;

@@ -84,14 +84,27 @@ static void a_chain_is_whole_on_both_sides_of_a_fork(void)
     CHECK_IS(status, 0);
 }
 
+static uint64_t cpu_clock(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
+}
+
+static void spend(uint64_t cpu)
+{
+    for (uint64_t end = cpu_clock() + cpu; cpu_clock() < end;) {
+    }
+}
+
 static void spend_cpu_then_fork(void *unused)
 {
     (void)unused;
-    work_for(50 * MS);
+    spend(50 * MS);
     fflush(NULL);
     child = fork();
     is_child = child == 0;
-    work_for(20 * MS);
+    spend(20 * MS);
 }
 
 static void cpu_time_goes_on_in_the_child(void)
