@@ -19,7 +19,8 @@ TESTS = ("buttons", "cells", "panels", "survives")
 
 
 def test_jupyterlab_4_2_and_notebook_7_2() -> None:
-    folder = environment("lab-4.2", "jupyterlab==4.2.*", "notebook==7.2.*", "hatchling")
+    packages = ("jupyterlab==4.2.*", "notebook==7.2.*", "hatchling", "numpy", "pandas")
+    folder = environment("lab-4.2", *packages)
     files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in TESTS]
     command = [sys.executable, "-m", "pytest", *files, "-m", "slow", "-p", "no:cacheprovider", "-q"]
     env = {**os.environ, "LPF_TEST_LAB_PYTHON": str(folder / "bin" / "python")}

@@ -2,7 +2,7 @@
  * Buttons for cells that can be paused, in JupyterLab and Notebook 7.
  *
  *     index ─> commands, marks, adopt ───> actions ──> model ─> protocol
- *      │  └──> inspector ─> values ─────────┤            │
+ *      │  └──> inspector ─> values ─────────┤            │        (marks shows one in the cell, too)
  *      └─────> jobs ─> kernels ─> connection ────────────┘
  */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
