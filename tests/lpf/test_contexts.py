@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
-from typing import Any
+import weakref
 
 import lpf
 
@@ -94,18 +94,11 @@ def test_cancelled_it_leaves_it_as_it_should() -> None:
 
 
 def test_no_context_is_kept_alive() -> None:
-    def references() -> int:
-        gc.collect()
-        return sum(isinstance(each, contextvars.Context) for each in gc.get_objects())
-
-    def once() -> Any:
-        c = entering(contextvars.copy_context(), contextvars.copy_context())
-        c.resume()
-        d = entering(contextvars.copy_context())
-        del d
-
-    once()
-    before = references()
-    for _ in range(10):
-        once()
-    assert references() == before
+    contexts = [contextvars.copy_context() for _ in range(3)]
+    left = [weakref.ref(context) for context in contexts]
+    c = entering(*contexts[:2])
+    c.resume()
+    d = entering(contexts[2])
+    del c, d, contexts
+    gc.collect()
+    assert [ref() for ref in left] == [None] * 3
