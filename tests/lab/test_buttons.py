@@ -64,7 +64,7 @@ def test_a_kernel_without_lpf_is_offered_it(lab: Page) -> None:
     lab.wait_for_button("cancel", enabled=False)
     lab.press("pause")
     lab.page.get_by_role("button", name="Load", exact=True).click()
-    lab.wait_for_button("pause", enabled=False)
+    lab.wait_for_button("pause", enabled=False, title="Pause the running cell")
     lab.run(0)
     lab.press("pause")
     lab.wait_for_button("pause", title="Resume")
