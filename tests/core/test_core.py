@@ -8,6 +8,7 @@ what they skip with its reason.
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,11 @@ def built(request: pytest.FixtureRequest) -> tuple[Variant, Path]:
     return request.param, build(request.param)
 
 
-@pytest.mark.slow
+# They know nothing of Python, and take a minute.
+ON_ONE_PYTHON = pytest.mark.slow if sys.version_info[:2] == (3, 11) else pytest.mark.matrix
+
+
+@ON_ONE_PYTHON
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_program(built: tuple[Variant, Path], program: str) -> None:
     variant, directory = built
