@@ -25,6 +25,7 @@ __all__ = [
     "input_request",
     "let_go",
     "missing",
+    "output_socket",
     "outputs",
     "own_variables",
     "parent",
@@ -113,6 +114,11 @@ def outputs(kernel: Kernel) -> tuple[int, int] | None:
     address = getattr(socket, "underlying", None)
     owner = getattr(getattr(thread, "thread", None), "native_id", None)
     return (address, owner) if address and owner else None
+
+
+def output_socket(kernel: Kernel) -> Any:
+    """Return the socket that outputs go to."""
+    return kernel.iopub_socket.io_thread.socket
 
 
 def real_descriptor(stream: Any) -> int | None:

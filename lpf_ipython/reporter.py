@@ -31,6 +31,7 @@ class Reporter:
         self._shell = shell
         self._kernel: Any = getattr(shell, "kernel", None)
         self._wired = False
+        self._socket: Any = None
 
     def install(self) -> None:
         """Give it the terminal, and the kernel's front ends if there is a kernel."""
@@ -42,10 +43,14 @@ class Reporter:
             _native._report_to(terminal, _STDERR, prefix)
         if self._kernel is not None:
             self._wired = self._wire()
+        if self._wired:
+            self._socket = private.output_socket(self._kernel)
+            self._socket.send_multipart = _in_one_call(self._socket)
 
     def uninstall(self) -> None:
         """Take it all back."""
         if self._wired:
+            vars(self._socket).pop("send_multipart", None)
             _native._report_wire(0, 0, "", "", b"")
             _native._report_parent(None)
             self._wired = False
@@ -70,6 +75,21 @@ class Reporter:
         }
         header = json.dumps(fields)[:-1] + ", "
         return _native._report_wire(socket, owner, "stream.stderr", header, session.key)
+
+
+def _in_one_call(socket: Any) -> Any:
+    """Its ``send_multipart``, which gives the GIL up for each part, made one call that keeps it.
+
+    A report that is sent meanwhile would get between two parts.
+    """
+    original = socket.send_multipart
+
+    def send_multipart(msg_parts: Any, *args: Any, **options: Any) -> Any:
+        if args or options or socket.closed or not _native._report_send(msg_parts):
+            return original(msg_parts, *args, **options)
+        return None
+
+    return send_multipart
 
 
 def _prefix(shell: Any) -> str:

@@ -104,6 +104,7 @@ static PyMethodDef methods[] = {
     {"watch_interrupts", lpf_watch_interrupts_py, METH_NOARGS, watch_interrupts_doc},
     {"_report_to", lpf_report_to_py, METH_VARARGS, NULL},
     {"_report_wire", lpf_wire_py, METH_VARARGS, NULL},
+    {"_report_send", lpf_wire_multipart_py, METH_O, NULL},
     {"_report_parent", lpf_wire_parent_py, METH_O, NULL},
     {"_shutdown", lpf_shutdown_py, METH_VARARGS, NULL},
     {"_set_errors", set_errors, METH_VARARGS, NULL},

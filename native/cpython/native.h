@@ -310,6 +310,7 @@ void lpf_holders_forked(void);                                /* In the child. *
 /* ---- wire.c ------------------------------------------------------------------------------- */
 
 PyObject *lpf_wire_py(PyObject *, PyObject *);
+PyObject *lpf_wire_multipart_py(PyObject *, PyObject *);
 PyObject *lpf_wire_parent_py(PyObject *, PyObject *);
 
 /* ---- guard.c ------------------------------------------------------------------------------ */

@@ -119,6 +119,27 @@ bool lpf_wire_send(const char *text)
     return sent;
 }
 
+/* Argument: a list of bytes.  Sends them on the socket as one message and keeps the GIL, so that its
+ * thread is never found waiting between two parts.  False, with nothing sent: not these parts. */
+PyObject *lpf_wire_multipart_py(PyObject *module, PyObject *parts)
+{
+    (void)module;
+    Py_ssize_t count = PyList_Check(parts) ? PyList_GET_SIZE(parts) : 0;
+    bool usable = wire.socket != NULL && count > 0;
+    for (Py_ssize_t i = 0; i < count && usable; i++) {
+        usable = PyBytes_CheckExact(PyList_GET_ITEM(parts, i));
+    }
+    for (Py_ssize_t i = 0; i < count && usable; i++) {
+        PyObject *part = PyList_GET_ITEM(parts, i);
+        int flags = i < count - 1 ? SNDMORE : 0;
+        if (wire.send(wire.socket, PyBytes_AS_STRING(part), (size_t)PyBytes_GET_SIZE(part), flags) <
+            0) {
+            return PyErr_SetFromErrno(PyExc_OSError);
+        }
+    }
+    return PyBool_FromLong(usable);
+}
+
 static int find_zmq(struct dl_phdr_info *info, size_t size, void *data)
 {
     (void)size;
