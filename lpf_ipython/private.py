@@ -25,7 +25,6 @@ __all__ = [
     "input_request",
     "let_go",
     "missing",
-    "output_socket",
     "outputs",
     "own_variables",
     "parent",
@@ -107,18 +106,12 @@ def own_variables(kernel: Kernel) -> set[contextvars.ContextVar[Any]]:
 # Reports that Python takes no part in.
 
 
-def outputs(kernel: Kernel) -> tuple[int, int] | None:
-    """Return the address of the socket that outputs go to and the number of its thread."""
+def outputs(kernel: Kernel) -> tuple[Any, int] | None:
+    """Return the socket that outputs go to, and the number of its thread."""
     thread = getattr(kernel.iopub_socket, "io_thread", None)
     socket = getattr(thread, "socket", None)
-    address = getattr(socket, "underlying", None)
     owner = getattr(getattr(thread, "thread", None), "native_id", None)
-    return (address, owner) if address and owner else None
-
-
-def output_socket(kernel: Kernel) -> Any:
-    """Return the socket that outputs go to."""
-    return kernel.iopub_socket.io_thread.socket
+    return (socket, owner) if getattr(socket, "underlying", None) and owner else None
 
 
 def real_descriptor(stream: Any) -> int | None:

@@ -43,14 +43,11 @@ class Reporter:
             _native._report_to(terminal, _STDERR, prefix)
         if self._kernel is not None:
             self._wired = self._wire()
-        if self._wired:
-            self._socket = private.output_socket(self._kernel)
-            self._socket.send_multipart = _in_one_call(self._socket)
 
     def uninstall(self) -> None:
         """Take it all back."""
         if self._wired:
-            vars(self._socket).pop("send_multipart", None)
+            del self._socket.send_multipart  # The class has its own.
             _native._report_wire(0, 0, "", "", b"")
             _native._report_parent(None)
             self._wired = False
@@ -66,7 +63,7 @@ class Reporter:
         found = private.outputs(self._kernel)
         if found is None or (session.key and session.signature_scheme != "hmac-sha256"):
             return False
-        socket, owner = found
+        self._socket, owner = found
         fields = {
             "msg_type": "stream",
             "version": "5.3",
@@ -74,20 +71,32 @@ class Reporter:
             "username": session.username,
         }
         header = json.dumps(fields)[:-1] + ", "
-        return _native._report_wire(socket, owner, "stream.stderr", header, session.key)
+        if not _native._report_wire(
+            self._socket.underlying, owner, "stream.stderr", header, session.key
+        ):
+            return False
+        self._socket.send_multipart = _in_one_call(self._socket)
+        return True
 
 
 def _in_one_call(socket: Any) -> Any:
-    """Its ``send_multipart``, which gives the GIL up for each part, made one call that keeps it.
+    """Its ``send_multipart``, with no place for a report between two parts of a message.
 
-    A report that is sent meanwhile would get between two parts.
+    The original gives the GIL up for each part. The short ones are sent in one call that keeps it.
     """
     original = socket.send_multipart
 
-    def send_multipart(msg_parts: Any, *args: Any, **options: Any) -> Any:
-        if args or options or socket.closed or not _native._report_send(msg_parts):
-            return original(msg_parts, *args, **options)
-        return None
+    def send_multipart(
+        msg_parts: Any, flags: int = 0, copy: bool = True, track: bool = False, **options: Any
+    ) -> Any:
+        plain = copy and not (flags or track or options or socket.closed)
+        if plain and _native._report_send(msg_parts):
+            return None
+        _native._report_hold(True)
+        try:
+            return original(msg_parts, flags=flags, copy=copy, track=track, **options)
+        finally:
+            _native._report_hold(False)
 
     return send_multipart
 

@@ -311,6 +311,7 @@ void lpf_holders_forked(void);                                /* In the child. *
 
 PyObject *lpf_wire_py(PyObject *, PyObject *);
 PyObject *lpf_wire_multipart_py(PyObject *, PyObject *);
+PyObject *lpf_wire_hold_py(PyObject *, PyObject *);
 PyObject *lpf_wire_parent_py(PyObject *, PyObject *);
 
 /* ---- guard.c ------------------------------------------------------------------------------ */

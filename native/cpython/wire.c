@@ -5,14 +5,19 @@
  * header, which says in which cell the text appears, is given in advance (lpf_wire_parent_py).
  *
  * The socket is the kernel's own, so report.c sees to it that nobody else uses it meanwhile; here it
- * is made sure that the thread that owns it sleeps, and so is not in the middle of using it.
+ * is made sure that the thread that owns it sleeps, and so is not in the middle of using it, and that
+ * it has not gone to sleep between two parts of a message, for instance to wait for the GIL: the
+ * kernel's own messages pass through reporter.py, which says so (lpf_wire_hold_py) or has them sent
+ * by lpf_wire_multipart_py, which keeps the GIL.
  */
 #define _GNU_SOURCE
 #include "report.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +27,7 @@
 #define DONTWAIT 1 /* ZMQ_DONTWAIT */
 #define SNDMORE 2  /* ZMQ_SNDMORE */
 #define LONGEST 256
+#define MOST_WITH_GIL (1 << 20) /* Bytes: a copy of about 0.1 ms. */
 
 static struct {
     int (*send)(void *socket, const void *data, size_t size, int flags); /* zmq_send. */
@@ -31,6 +37,7 @@ static struct {
     char header[LONGEST]; /* JSON: the beginning of each header, up to and with a comma. */
     struct lpf_hmac hmac; /* With the key in it. */
     bool is_signed;
+    _Atomic bool held; /* Its owner is in the middle of a message. */
 } wire;
 
 static PyObject *parent; /* Bytes: JSON of the parent's header; NULL: nobody to tell. */
@@ -90,13 +97,17 @@ static void write_content(const char *text, char *to, size_t room)
 
 static bool send_part(const char *data, size_t size, int flags)
 {
-    return wire.send(wire.socket, data, size, flags | DONTWAIT) >= 0;
+    int sent;
+    do {
+        sent = wire.send(wire.socket, data, size, flags);
+    } while (sent < 0 && errno == EINTR);
+    return sent >= 0;
 }
 
 bool lpf_wire_send(const char *text)
 {
     char header[LONGEST * 3], content[2048], signature[LPF_SHA256_HEX + 1] = "";
-    if (!owner_sleeps()) {
+    if (atomic_load(&wire.held) || !owner_sleeps()) {
         return false;
     }
     write_header(header, sizeof header);
@@ -110,34 +121,47 @@ bool lpf_wire_send(const char *text)
         lpf_hmac_hex(&hmac, signature);
     }
     static const char delimiter[] = "<IDS|MSG>";
-    bool sent = send_part(wire.topic, strlen(wire.topic), SNDMORE) &&
-                send_part(delimiter, strlen(delimiter), SNDMORE) &&
-                send_part(signature, strlen(signature), SNDMORE);
+    bool sent = send_part(wire.topic, strlen(wire.topic), SNDMORE | DONTWAIT) &&
+                send_part(delimiter, strlen(delimiter), SNDMORE | DONTWAIT) &&
+                send_part(signature, strlen(signature), SNDMORE | DONTWAIT);
     for (int i = 0; i < 4 && sent; i++) {
-        sent = send_part(parts[i], strlen(parts[i]), i < 3 ? SNDMORE : 0);
+        sent = send_part(parts[i], strlen(parts[i]), (i < 3 ? SNDMORE : 0) | DONTWAIT);
     }
     return sent;
 }
 
-/* Argument: a list of bytes.  Sends them on the socket as one message and keeps the GIL, so that its
- * thread is never found waiting between two parts.  False, with nothing sent: not these parts. */
+/* Argument: a list of bytes.  Sends them on the socket as one message and keeps the GIL, so that a
+ * report can be sent right before and after it.  False, with nothing sent: not these parts. */
 PyObject *lpf_wire_multipart_py(PyObject *module, PyObject *parts)
 {
     (void)module;
-    Py_ssize_t count = PyList_Check(parts) ? PyList_GET_SIZE(parts) : 0;
+    Py_ssize_t count = PyList_CheckExact(parts) ? PyList_GET_SIZE(parts) : 0;
+    Py_ssize_t size = 0;
     bool usable = wire.socket != NULL && count > 0;
     for (Py_ssize_t i = 0; i < count && usable; i++) {
-        usable = PyBytes_CheckExact(PyList_GET_ITEM(parts, i));
-    }
-    for (Py_ssize_t i = 0; i < count && usable; i++) {
         PyObject *part = PyList_GET_ITEM(parts, i);
-        int flags = i < count - 1 ? SNDMORE : 0;
-        if (wire.send(wire.socket, PyBytes_AS_STRING(part), (size_t)PyBytes_GET_SIZE(part), flags) <
-            0) {
-            return PyErr_SetFromErrno(PyExc_OSError);
-        }
+        usable = PyBytes_CheckExact(part) && (size += PyBytes_GET_SIZE(part)) <= MOST_WITH_GIL;
     }
-    return PyBool_FromLong(usable);
+    if (!usable) {
+        Py_RETURN_FALSE;
+    }
+    bool sent = true;
+    atomic_store(&wire.held, true); /* It may sleep in here, too: on a lock of the allocator. */
+    for (Py_ssize_t i = 0; i < count && sent; i++) {
+        PyObject *part = PyList_GET_ITEM(parts, i);
+        sent = send_part(PyBytes_AS_STRING(part), (size_t)PyBytes_GET_SIZE(part),
+                         i < count - 1 ? SNDMORE : 0);
+    }
+    atomic_store(&wire.held, false);
+    return sent ? Py_NewRef(Py_True) : PyErr_SetFromErrno(PyExc_OSError);
+}
+
+/* Argument: is a message begun (True) or sent whole (False)? */
+PyObject *lpf_wire_hold_py(PyObject *module, PyObject *held)
+{
+    (void)module;
+    atomic_store(&wire.held, held == Py_True);
+    Py_RETURN_NONE;
 }
 
 static int find_zmq(struct dl_phdr_info *info, size_t size, void *data)

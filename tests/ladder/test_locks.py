@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-
-import pytest
 
 from ipython.kernels import Cell, Kernel
 
@@ -95,15 +92,6 @@ print(first.resume().result())
     with child(code) as process:
         out, errors = process.communicate(timeout=200)
     assert (process.returncode, out) == (0, "paused paused abandoned\n3000000\n"), errors
-
-
-@pytest.fixture
-def own_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
-    # With it, ipykernel does not watch the descriptor of stderr.
-    monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    kernel = Kernel()
-    yield kernel
-    kernel.close()
 
 
 def told(cell: Cell) -> list[str]:

@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,15 +80,6 @@ c.cancel()
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.fixture
-def own_kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
-    # With it, ipykernel does not watch the descriptor of stderr.
-    monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    kernel = Kernel()
-    yield kernel
-    kernel.close()
 
 
 def reports(cell: Cell) -> list[str]:

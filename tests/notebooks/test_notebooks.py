@@ -73,19 +73,17 @@ def test_pause_inspect_resume() -> None:
 @pytest.mark.parametrize("how", ["person", "nbclient"])
 def test_limits_for_graders_and_agents(how: str) -> None:
     path = NOTEBOOKS / "03-limits-for-graders-and-agents.ipynb"
-    start = time.monotonic()
     if how == "person":
         notebook, _ = person.run(path)
     else:
         notebook = nbformat.read(path, as_version=4)
         NotebookClient(notebook, timeout=60).execute()
-    assert time.monotonic() - start < 60
     shown = [person.text_of(c) for c in notebook.cells if c.cell_type == "code"]
     assert re.match(r"CellTimeout: the cell's limit of 300 ms passed; stopped after", shown[1])
     assert "'kind': 'CellTimeout'" in shown[2]
-    assert shown[4].startswith("too slow: ")
-    assert shown[6] == "['passed', 'AssertionError', 'too slow at line 3: x += 1']" or (
-        re.fullmatch(r"\['passed', 'AssertionError', 'too slow at line 2: while x:'\]", shown[6])
+    assert shown[3].startswith("too slow: ")
+    assert shown[5] == "['passed', 'AssertionError', 'too slow at line 3: x += 1']" or (
+        re.fullmatch(r"\['passed', 'AssertionError', 'too slow at line 2: while x:'\]", shown[5])
     )
     # nbclient does not send the tag along, so there it is the limit for all cells.
     limit = "200 ms" if how == "person" else "1 s"
