@@ -18,11 +18,13 @@ HEADER = "%%background"
 
 def is_background(cell: str) -> bool:
     """Whether *cell* begins with the header, and has something below it."""
-    return _header(cell.splitlines()) is not None
+    return HEADER in cell and _header(cell.splitlines()) is not None
 
 
 def below(cell: str) -> str:
     """Return *cell* without the header; other cells as they are."""
+    if HEADER not in cell:
+        return cell
     return "".join(strip_header(cell.splitlines(keepends=True)))
 
 

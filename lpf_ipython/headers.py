@@ -10,6 +10,8 @@ __all__ = ["first_line", "has_body", "without"]
 
 def first_line(lines: list[str]) -> int:
     """Return the index of the first line that is not blank; their number if all are."""
+    if lines and lines[0].strip():
+        return 0
     return next((i for i, line in enumerate(lines) if line.strip()), len(lines))
 
 

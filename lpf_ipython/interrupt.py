@@ -8,7 +8,7 @@ interrupt, and costs nothing until there is one. It
 
     wakes the event loop, so that a cell that merely awaits is interrupted at once
     waits `LPF.interrupt_grace` seconds, longer while the cell is inside its own handler for it
-    orders the cell to be interrupted again; `cell` makes a cancel of that when it is swallowed too
+    orders the cell to be interrupted again; `driver` makes a cancel of that when it is swallowed too
 
 A second interrupt takes the last step at once. An event loop that handles signals itself
 (``loop.add_signal_handler``) takes the descriptor for itself: then interrupts are what they were

@@ -13,14 +13,13 @@ A job is changed on the main thread only, by the `Runner` that drives it; every 
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Any, Protocol
 
@@ -52,6 +51,16 @@ class Job:
     pending : what it was asked to do and has not done yet (``cancel``, ``resume``), else None.
     """
 
+    # Of the class, since that costs nothing where a cell is not touched.
+    state = "running"
+    reason: str | None = None
+    pending: str | None = None
+    limit: float | None = None
+    limit_cpu = False
+    continuation: lpf.Continuation[Any] | None = None
+    awaiting: Any = None
+    background = False
+
     def __init__(
         self,
         number: int,
@@ -66,16 +75,7 @@ class Job:
         self.msg_id = msg_id
         self.cell_id = cell_id
         self.execution_count = execution_count
-        self.state = "running"
-        self.reason: str | None = None
-        self.pending: str | None = None
-        self.limit: float | None = None
-        self.limit_cpu = False
-        self.continuation: lpf.Continuation[Any] | None = None
-        self.awaiting: Any = None
-        self.background = False
         self._clock = Stopwatch()
-        self._clock.start()
 
     @property
     def ended(self) -> bool:
@@ -132,17 +132,20 @@ class Job:
 class Stopwatch:
     """Wall-clock and main-thread CPU seconds, summed over the stretches between start and stop.
 
-    Between `aside` and `back` the wall clock goes on; the CPU is somebody else's.
+    It is running when it is made. Between `aside` and `back` the wall clock goes on; the CPU is
+    somebody else's.
     """
+
+    __slots__ = ("_aside", "_since", "_sums")
 
     def __init__(self) -> None:
         self._sums = (0.0, 0.0)
-        self._since: tuple[float, float] | None = None
+        self._since: tuple[float, float] | None = (time.perf_counter(), _main_cpu())
         self._aside: float | None = None
 
     def start(self) -> None:
         if self._since is None:
-            self._since = _now()
+            self._since = (time.perf_counter(), _main_cpu())
 
     def aside(self) -> None:
         self._aside = _main_cpu()
@@ -153,7 +156,8 @@ class Stopwatch:
         self._aside = None
 
     def stop(self) -> None:
-        self.back()
+        if self._aside is not None:
+            self.back()
         self._sums, self._since = self._read(), None
 
     def wall(self) -> float:
@@ -187,7 +191,6 @@ class Jobs:
 
     def __init__(self) -> None:
         self.runner: Runner | None = None
-        self.observers: list[Callable[[Job], None]] = []
         self._jobs: dict[int, Job] = {}
         self._over: deque[int] = deque()
         self._numbers = itertools.count(1)
@@ -234,15 +237,15 @@ class Jobs:
         return job
 
     def change(self, job: Job, state: str, reason: str | None = None) -> None:
-        """Put *job* into *state* and tell the observers. For the runner."""
+        """Put *job* into *state*. For the runner."""
         job.set_state(state, reason)
         if state == "paused":  # The newest pause comes last.
             self._jobs[job.id] = self._jobs.pop(job.id, job)
-        if job.ended:
+        elif state in ENDED:
             job.pending = None
-            self._retire(job)
-        for observer in list(self.observers):
-            observer(job)
+            self._over.append(job.id)
+            if len(self._over) > _KEPT:
+                self._jobs.pop(self._over.popleft(), None)
 
     def pause(self) -> None:
         """Ask for the running cell to be paused. Returns before it is."""
@@ -264,27 +267,19 @@ class Jobs:
             raise JobError("the extension is not loaded: %load_ext lpf")
         return self.runner
 
-    def _retire(self, job: Job) -> None:
-        self._over.append(job.id)
-        while len(self._over) > _KEPT:
-            self._jobs.pop(self._over.popleft(), None)
-
-
-def _now() -> tuple[float, float]:
-    return time.perf_counter(), _main_cpu()
-
-
-@functools.cache
-def _main_clock() -> int:
-    return time.pthread_getcpuclockid(threading.main_thread().ident or 0)
-
-
-# A child's main thread is another one.
-os.register_at_fork(after_in_child=_main_clock.cache_clear)
-
 
 def _main_cpu() -> float:
-    return time.clock_gettime(_main_clock())
+    return time.clock_gettime(_main_clock)
+
+
+def _find_main_clock() -> None:
+    global _main_clock
+    _main_clock = time.pthread_getcpuclockid(threading.main_thread().ident or 0)
+
+
+_main_clock: int
+_find_main_clock()
+os.register_at_fork(after_in_child=_find_main_clock)  # A child's main thread is another one.
 
 
 def _main_thread_frames() -> list[FrameType]:

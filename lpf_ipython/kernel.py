@@ -1,7 +1,7 @@
 """Cells of an ipykernel: requests, replies, whose turn it is, and what front ends are told.
 
 Each execute_request gets a task with a context of its own, in which ipykernel's own handler is
-driven by `cell.Driver`. Its place in the kernel's queue is given up when the cell ends *or is
+driven by `driver.Driver`. Its place in the kernel's queue is given up when the cell ends *or is
 parked*: then the handler that was called returns, without a reply, and the kernel serves others.
 
     output        of a resumed cell goes to its own request: the parent is set before it goes on
@@ -25,77 +25,38 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import math
 import signal
-import sys
 import threading
 import types
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Collection, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
 import lpf
 
-from . import background, display, interrupt, memory, messages, private, sigint
-from .cell import FIRST, Abandoned, Cell, Driver, Order, cancelled
+from . import background, interrupt, messages, private, sigint
+from .cell import FIRST, Abandoned, Cell, Order, cancelled
 from .config import LPF, QUANTUM
-from .errors import CellEnded, JobError
+from .driver import Driver
+from .errors import JobError
+from .idle import AtIdle
 from .jobs import Job, Jobs
+from .publisher import Publisher, flush
 from .reporter import Reporter
+from .request import Request
 from .shell import ShellHooks, cell_limit
 from .stdin import Stdin
 from .swap import Swap, items
 from .system import System
 from .tasks import Tasks
 from .turn import Turn
+from .variables import Variables
 
 __all__ = ["KernelRunner"]
 
-# Seconds.
-_SECOND_PRESS = 5
-_NO_PROMPT = "In a console without a prompt now, Ctrl-C twice ends it."
 _ANNOUNCED = frozenset({"timeout", "memory", "signal", "pause"})
-
-
-@dataclass(eq=False)
-class Request:
-    """An execute_request. `left` is done when its handler may return."""
-
-    stream: Any
-    ident: Any
-    parent: Any
-    left: asyncio.Future[None]
-    late: bool = False
-    cell: Cell | None = None
-    # Whether there is a notice below the cell that says what it does.
-    announced: bool = False
-    # Whether its client, a program or a console, has sent no other since.
-    awaited: bool = False
-    # When its user was asked whether the paused cell is to end; the clock of the event loop.
-    asked_at: float = -math.inf
-    # Whether requests that come out of the kernel's queue were in it when the cell was parked.
-    collecting: bool = False
-    # Whether those that come now are meant to run after it: until it, or one before it, is parked.
-    in_order: bool = True
-    background: bool = False
-    # Whether its handler returned when it was lent out; it keeps its turn.
-    detached: bool = False
-    marked: bool = False
-    ended: asyncio.Future[bool] = field(init=False)
-    # Done when it is taken out of the queue.
-    withdrawn: asyncio.Future[None] = field(init=False)
-
-    def __post_init__(self) -> None:
-        loop = self.left.get_loop()
-        self.ended, self.withdrawn = loop.create_future(), loop.create_future()
-
-    @property
-    def msg_id(self) -> str:
-        """The id of its message."""
-        return str(self.parent["header"].get("msg_id"))
 
 
 class KernelRunner:
@@ -114,6 +75,8 @@ class KernelRunner:
         self._swap = Swap(items(self.shell, list(private.streams()), kernel))
         self._turn = Turn()
         self._requests: dict[int, Request] = {}
+        self._publisher = Publisher(kernel, config)
+        self._at_idle = AtIdle(self, self._publisher)
         # Those that have come and not ended, but for those beside; among them those that have not
         # begun, and ids of others that are to be dropped when they come.
         self._open: list[Request] = []
@@ -124,11 +87,10 @@ class KernelRunner:
         # Who asked for a pause, and apart from them those who have got it and are yet to be told.
         self._waiters: list[tuple[Cell, Future[Job]]] = []
         self._served: list[tuple[Cell, Future[Job]]] = []
-        self._changed: list[tuple[contextvars.ContextVar[Any], Any]] = []
+        self._variables = Variables(kernel)
         self._original: Any = None
         # For each message that is being handled: whether a cell was lent out for it.
         self._handling: list[bool] = []
-        self._hears_at_idle = False
         self._interrupts = interrupt.Watch(self)
         self._system = System()
         self._tasks_of_cells = Tasks(self, ShellHooks.driven.__code__)
@@ -160,8 +122,7 @@ class KernelRunner:
         self._system.uninstall()
         self._tasks_of_cells.uninstall()
         self.hooks.uninstall()
-        if sigint.get() == self._interrupted_at_idle:
-            sigint.put(sigint.IGNORED)
+        self._at_idle.uninstall()
         handlers = self.kernel.shell_handlers
         if handlers.get("execute_request") == self.execute_request:
             handlers["execute_request"] = self._original
@@ -176,9 +137,9 @@ class KernelRunner:
         if threading.current_thread() is not threading.main_thread():
             await self._original(stream, ident, parent)  # A subshell's thread.
             return
-        self._copy_back()
+        self._variables.hand_on()
         if self._requests:
-            self._goes_on(parent)
+            self._at_idle.goes_on(parent)
         request = Request(stream, ident, parent, self.loop.create_future())
         request.background = background.is_background(parent["content"].get("code", ""))
         if request.background:
@@ -202,8 +163,8 @@ class KernelRunner:
                 await request.left
         if not request.ended.done():
             private.parentless(self.kernel)
-        if self._requests or self._hears_at_idle:
-            self.loop.call_soon(self._set_idle_handler)
+        if self._requests or self._at_idle.matters:
+            self.loop.call_soon(self._at_idle.set_handler)
         if request.detached:
             self.loop.call_soon(self._still_busy, request)
         elif not request.late:
@@ -248,18 +209,22 @@ class KernelRunner:
 
     async def _serve(self, request: Request, blockers: list[Request]) -> None:
         self._waiting[request.msg_id] = request
+        if request.msg_id in self._withdrawn:  # Before it came.
+            self._withdraw_waiting(request.msg_id)
         try:
             aborted = request.late and not await self._wait_for(request, blockers)
+            if not aborted:
+                await self._turn.take()
         finally:
             del self._waiting[request.msg_id]
         if aborted:
             self._abort(request)
             self._over(request, request.withdrawn.done())
             return
-        await self._turn.take()
         try:
-            if request.msg_id in self._withdrawn:
-                self._drop(request)
+            if request.withdrawn.done():
+                self._abort(request)
+                self._over(request, True)
             else:
                 await self._run(request)
         finally:
@@ -278,11 +243,6 @@ class KernelRunner:
                 return False
         return True
 
-    def _drop(self, request: Request) -> None:
-        self._withdrawn.discard(request.msg_id)
-        self._abort(request)
-        self._over(request, True)
-
     def _abort(self, request: Request) -> None:
         private.publish_status(self.kernel, "busy", request.parent)
         private.abort(self.kernel, request.stream, request.ident, request.parent)
@@ -294,26 +254,28 @@ class KernelRunner:
         cell.previous_parent = private.parent(self.kernel)
         private.publish_status(self.kernel, "busy", request.parent)
         self.kernel.set_parent(request.ident, request.parent, "shell")
-        sigint.put(self._interrupted if request.background else signal.default_int_handler)
+        sigint.put(self.interrupted if request.background else signal.default_int_handler)
 
     async def _run(self, request: Request) -> None:
         cell = self._begin(request)
         if request.late:
             self._come_late(request, cell)
         self._reporter.belongs_to(request.parent)
-        before = dict(contextvars.copy_context())
+        before = contextvars.copy_context()
         try:
             handler = self._original(request.stream, request.ident, request.parent)
             await Driver(cell).drive(handler)
         except (Abandoned, lpf.Cancelled, KeyboardInterrupt) as error:
             cell.abandon()
             cell.ending = cell.ending or cancelled(cell, isinstance(error, Abandoned))
-            self._answer_for(request, cell, cell.ending)
+            cell.ended_by_us = True
+            self.hooks.count_up(cell)
+            self._publisher.reply(request, cell.ending)
         except Exception:
             self.kernel.log.error("Exception in message handler:", exc_info=True)
         finally:
             self._end(request, cell)
-            self._changed += self._changes(before)
+            self._variables.note(before)
 
     def _begin(self, request: Request) -> Cell:
         content, metadata = request.parent["content"], request.parent.get("metadata") or {}
@@ -331,7 +293,7 @@ class KernelRunner:
         cell.parked = functools.partial(self._parked, request)
         cell.quantum = self._quantum
         cell.in_transit = self._in_transit
-        cell.stand_in = self._interrupted
+        cell.stand_in = self.interrupted
         cell.changed_hands = functools.partial(self._changed_hands, request)
         job.background = request.background
         cell.set_limit(cell_limit(code, metadata, self.config.default_limit))
@@ -348,16 +310,16 @@ class KernelRunner:
         self._requests.pop(cell.job.id, None)
         self.jobs.change(cell.job, state)
         if cell.touched:
-            self._publish_state(cell.job, request)
+            self._publisher.state(request)
         if request.announced:
-            self._announce(request, cell.job)
+            self._publisher.announce(request)
         if cell.came_back:
             cell.swap.settle(cell.outside)
             self._restore_parent(cell)
         if request.left.done():
-            _flush()
+            flush()
             private.publish_status(self.kernel, "idle", request.parent)
-            self.loop.call_soon(self._set_idle_handler)
+            self.loop.call_soon(self._at_idle.set_handler)
         self._answer(self._served, cell.job)
         self._answer(self._waiters, cell.job)
 
@@ -376,30 +338,18 @@ class KernelRunner:
         else:
             request.left.set_result(None)
 
-    # Context variables: each cell has its own, and what it changed is for all that follow.
-
-    def _changes(
-        self, before: dict[contextvars.ContextVar[Any], Any]
-    ) -> list[tuple[contextvars.ContextVar[Any], Any]]:
-        absent = object()
-        changed = [
-            (variable, value)
-            for variable, value in contextvars.copy_context().items()
-            if before.get(variable, absent) is not value
-        ]
-        own = private.own_variables(self.kernel) if changed else set()
-        return [(variable, value) for variable, value in changed if variable not in own]
-
-    def _copy_back(self) -> None:
-        for variable, value in self._changed:
-            variable.set(value)
-        self._changed.clear()
-
     # Sharing.
+
+    @property
+    def requests(self) -> Collection[Request]:
+        """Those whose cells have begun and not ended."""
+        return self._requests.values()
 
     @property
     def front(self) -> Cell | None:
         """The cell that is meant when somebody says "the running cell"."""
+        if not self._requests:
+            return None
         running = [
             request
             for request in self._requests.values()
@@ -435,7 +385,7 @@ class KernelRunner:
         if not request.ended.done():
             private.publish_status(self.kernel, "busy", request.parent)
 
-    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+    def interrupted(self, number: int, frame: FrameType | None) -> None:
         """An interrupt that is for the cell in front, whoever happens to run.
 
         The second one, if the first could not get there, is for whoever keeps it out.
@@ -460,7 +410,7 @@ class KernelRunner:
             return
         cell = self.front
         if cell is not None and cell.lent is not None:  # Its own handler returns; it runs on.
-            self.kernel.saved_sigint_handler = self._interrupted
+            self.kernel.saved_sigint_handler = self.interrupted
         type(self.kernel).post_handler_hook(self.kernel)
 
     # Parked and resumed.
@@ -476,9 +426,9 @@ class KernelRunner:
             self._waiters.remove(waiter)
             self._served.append(waiter)
         self.jobs.change(job, "paused", reason)
-        _flush()  # What it has printed comes before what is said of it.
+        flush()
         if reason in _ANNOUNCED or request.announced:
-            self._announce(request, job)
+            self._publisher.announce(request)
         tell = functools.partial(self._tell_paused, request, messages.describe(job))
         if cell.came_back:
             self._restore_parent(cell)
@@ -493,30 +443,8 @@ class KernelRunner:
     def _tell_paused(self, request: Request, state: dict[str, Any]) -> None:
         """Say that the cell is paused: from then on, requests are not meant to run after it."""
         assert request.cell is not None
-        self._publish(messages.STATE, state, request)
+        self._publisher.send(messages.STATE, state, request)
         self._answer(self._served, request.cell.job)
-
-    def _announce(self, request: Request, job: Job) -> None:
-        """Say under the cell what it does now; a later notice takes the place of the first."""
-        kind = "update_display_data" if request.announced else "display_data"
-        request.announced = True
-        content: dict[str, Any] = {
-            "data": display.notice(job)._repr_mimebundle_(),
-            "metadata": {},
-            "transient": {"display_id": f"lpf-{job.msg_id}"},
-        }
-        if job.state == "paused" and request.awaited:
-            content["data"]["text/plain"] += f"\n    {_NO_PROMPT}"
-        if job.reason == "memory":
-            content["data"] = {"text/plain": self._memory_notice(job)}
-        self._publish(kind, content, request)
-
-    def _memory_notice(self, job: Job) -> str:
-        largest = ", ".join(
-            f"{name} ({size / 1e6:.0f} MB)" for name, size in memory.largest(self.shell.user_ns)
-        )
-        limit = self.config.memory_limit
-        return f"{display.notice(job)}\nmemory limit {limit} reached; the largest are {largest}"
 
     def _mark_queue(self, request: Request, posted: Callable[[], None]) -> None:
         request.collecting = True
@@ -549,59 +477,14 @@ class KernelRunner:
         cell.unpark()  # Who hears that it runs may pause it at once.
         cell.job.pending = None
         self.jobs.change(cell.job, "running")
-        self._publish_state(cell.job, request)
+        self._publisher.state(request)
         if request.announced:
-            self._announce(request, cell.job)
+            self._publisher.announce(request)
 
     def _restore_parent(self, cell: Cell) -> None:
         # In a context of its own: the cell's must keep the cell's parent.
         ident, parent = cell.previous_parent
         contextvars.copy_context().run(self.kernel.set_parent, ident, parent, "shell")
-
-    # Interrupts while no cell runs. A program such as nbclient sends one cell after the other and
-    # asks nobody: when a cell of its own takes too long, paused or not, it interrupts the kernel.
-    # A console has no prompt while it waits for a paused cell: its Ctrl-C asks, a second one ends it.
-
-    def _awaited(self) -> list[Request]:
-        """Return the requests of paused cells that their clients do nothing else than wait for."""
-        return [
-            request
-            for request in self._requests.values()
-            if request.cell is not None and request.cell.is_parked and request.awaited
-        ]
-
-    def _goes_on(self, parent: Any) -> None:
-        """A client that sends another cell does not just wait for the paused one."""
-        session = parent["header"].get("session")
-        for request in self._requests.values():
-            if request.parent["header"].get("session") == session:
-                request.awaited = False
-
-    def _set_idle_handler(self) -> None:
-        """At idle interrupts are ignored, as ipykernel has it, unless such a cell is paused."""
-        idle = (sigint.IGNORED, self._interrupted_at_idle, self._interrupted)
-        if sigint.get() in idle:
-            wanted = 2 if self.front is not None else bool(self._awaited())
-            self._hears_at_idle = wanted > 0
-            sigint.put(idle[wanted])
-
-    def _interrupted_at_idle(self, number: int, frame: FrameType | None) -> None:
-        now = self.loop.time()
-        for request in self._awaited():
-            assert request.cell is not None
-            job = request.cell.job
-            if job.pending is not None:
-                continue
-            asked, request.asked_at = now - request.asked_at < _SECOND_PRESS, now
-            if request.cell.answerable and not asked:
-                text = (
-                    f"[{job.id}] is paused. Another interrupt within {_SECOND_PRESS} s ends it.\n"
-                )
-                self._publish("stream", {"name": "stderr", "text": text}, request)
-                continue
-            job.pending = "cancel"
-            order = Order("interrupt", FIRST)
-            self.loop.call_soon_threadsafe(self._spawn, self._resume(request, None, order))
 
     # What users ask for: any thread. Checked here, done on the main thread.
 
@@ -637,7 +520,7 @@ class KernelRunner:
             return
         request = self._paused_request(job)
         job.pending = "cancel"
-        self.loop.call_soon_threadsafe(self._spawn, self._resume(request, None, order))
+        self.resume_with(request, order)
 
     def withdraw(self, msg_id: str) -> None:
         """Take a request that has not begun out of the queue: it is answered as aborted."""
@@ -683,6 +566,10 @@ class KernelRunner:
             raise JobError(f"job {job.id} is about to {job.pending}")
         return request
 
+    def resume_with(self, request: Request, order: Order) -> None:
+        """Let a paused cell go on, to obey *order*. Any thread, signal handlers too."""
+        self.loop.call_soon_threadsafe(self._spawn, self._resume(request, None, order))
+
     def _answer(self, waiters: list[tuple[Cell, Future[Job]]], job: Job) -> None:
         for waiter in [waiter for waiter in waiters if waiter[0].job is job]:
             waiters.remove(waiter)
@@ -695,50 +582,6 @@ class KernelRunner:
         if cell is not None:
             cell.order(Order("pause", "signal"))
             self.nudge(cell)
-
-    # Messages.
-
-    def _publish_state(self, job: Job, request: Request) -> None:
-        self._publish(messages.STATE, messages.describe(job), request)
-
-    def _publish(self, kind: str, content: dict[str, Any], request: Request) -> None:
-        self.kernel.session.send(
-            self.kernel.iopub_socket,
-            kind,
-            content,
-            parent=request.parent,
-            ident=private.topic(self.kernel, kind),
-        )
-
-    def _answer_for(self, request: Request, cell: Cell, outcome: CellEnded) -> None:
-        """Send the reply that ipykernel's handler, given up on, is not going to send."""
-        shell, content = self.shell, request.parent["content"]
-        cell.ended_by_us = True
-        self.hooks.count_up(cell)
-        shell.showtraceback((type(outcome), outcome, None))
-        reply = {
-            "status": "error",
-            "ename": type(outcome).__name__,
-            "evalue": str(outcome),
-            "traceback": getattr(*private.traceback(shell)) or [],
-            "execution_count": shell.execution_count - 1,
-            "user_expressions": {},
-            "payload": [],
-        }
-        _flush()
-        metadata = self.kernel.finish_metadata(
-            request.parent, self.kernel.init_metadata(request.parent), reply
-        )
-        self.kernel.session.send(
-            request.stream,
-            "execute_reply",
-            reply,
-            request.parent,
-            metadata=metadata,
-            ident=request.ident,
-        )
-        if not content.get("silent", False) and content.get("stop_on_error", True):
-            private.aborts_queue(self.kernel)
 
     # Ends of everything.
 
@@ -783,8 +626,3 @@ def _rest_of(coro: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, An
             awaited = go_on()
         except StopIteration:
             return
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()

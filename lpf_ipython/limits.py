@@ -78,7 +78,7 @@ def strip_header(lines: list[str]) -> list[str]:
 
 
 def _limit(lines: list[str], start: int) -> Limit | None:
-    if not has_body(lines, start):
+    if start == len(lines) or _MAGIC not in lines[start] or not has_body(lines, start):
         return None
     name, *rest = lines[start].split(None, 1)
     if name != _MAGIC:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import threading
 from types import FrameType
@@ -19,7 +20,8 @@ from typing import Any, Protocol
 import lpf
 
 from . import durations, private
-from .cell import Abandoned, Cell, Driver, Ending, cancelled
+from .cell import Abandoned, Cell, Ending, cancelled
+from .driver import Driver
 from .errors import CellEnded
 from .limits import Limit, limit_of
 
@@ -67,6 +69,8 @@ class ShellHooks:
         return cell is None or not cell.began
 
     def _put(self, name: str, ours: Any) -> None:
+        # ipykernel asks for the signature in every cell; so it need not be worked out each time.
+        ours.__signature__ = inspect.signature(ours)
         self._ours[name] = ours
         vars(self.shell)[name] = ours
 
@@ -236,6 +240,8 @@ def cell_limit(code: str, metadata: dict[str, Any], default: float | None) -> Li
 
 def _from_metadata(metadata: dict[str, Any]) -> float | None:
     """Return the seconds of ``{"lpf:timeout": "30s"}`` or of a tag ``lpf:timeout=30s``."""
+    if not metadata:
+        return None
     tags = metadata.get("tags") or []
     texts = [metadata.get("lpf:timeout"), *(t.removeprefix(_TAG) for t in tags if _tagged(t))]
     for text in texts:

@@ -23,6 +23,7 @@ __all__ = ["Item", "State", "Swap", "items"]
 
 State = list[Any]
 _ABSENT = object()
+_NOWHERE: dict[str, Any] = {"": _ABSENT}
 
 
 class Item:
@@ -168,7 +169,8 @@ class WarningFilters(Item):
     _names = ("filters", "showwarning", "_showwarnmsg_impl")
 
     def get(self) -> Any:
-        return tuple(getattr(warnings, name, _ABSENT) for name in self._names)
+        own = vars(warnings)
+        return [own.get(name, _ABSENT) for name in self._names]
 
     def put(self, value: Any) -> None:
         for name, each in zip(self._names, value, strict=True):
@@ -256,13 +258,19 @@ class Swap:
         self.items = items
         # Taken for every cell: attributes in one go, the few others one by one.
         self._places = [
-            (item.owner, item.name) if isinstance(item, Attribute) else (None, "") for item in items
+            (item.owner, item.name, private.fields(item.owner, item.name))
+            if isinstance(item, Attribute)
+            else (None, "", _NOWHERE)
+            for item in items
         ]
         self._others = [(n, i) for n, i in enumerate(items) if not isinstance(i, Attribute)]
 
     def take(self) -> State:
         """Return what the items hold now."""
-        state = [getattr(owner, name, _ABSENT) for owner, name in self._places]
+        state = [
+            fields[name] if name in fields else getattr(owner, name, _ABSENT)
+            for owner, name, fields in self._places
+        ]
         for number, item in self._others:
             state[number] = item.get()
         return state

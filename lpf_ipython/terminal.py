@@ -23,8 +23,9 @@ from typing import Any
 import lpf
 
 from . import display, interrupt, memory, private
-from .cell import Abandoned, Cell, Driver, Order, cancelled
+from .cell import Abandoned, Cell, Order, cancelled
 from .config import LPF
+from .driver import Driver
 from .errors import CellEnded, JobError
 from .jobs import Job, Jobs
 from .shell import ShellHooks, cell_limit

@@ -7,8 +7,8 @@
  * The socket is the kernel's own, so report.c sees to it that nobody else uses it meanwhile; here it
  * is made sure that the thread that owns it sleeps, and so is not in the middle of using it, and that
  * it has not gone to sleep between two parts of a message, for instance to wait for the GIL: the
- * kernel's own messages pass through reporter.py, which says so (lpf_wire_hold_py) or has them sent
- * by lpf_wire_multipart_py, which keeps the GIL.
+ * kernel's own messages pass through reporter.py, which has them sent by lpf_wire_multipart_py, or
+ * says where one begins and ends (lpf_wire_hold_py).
  */
 #define _GNU_SOURCE
 #include "report.h"
@@ -27,7 +27,9 @@
 #define DONTWAIT 1 /* ZMQ_DONTWAIT */
 #define SNDMORE 2  /* ZMQ_SNDMORE */
 #define LONGEST 256
-#define MOST_WITH_GIL (1 << 20) /* Bytes: a copy of about 0.1 ms. */
+#define MOST_PARTS 16
+#define LONGEST_MESSAGE (2 * LPF__MILLISECOND) /* That the owner may be in the middle of. */
+#define STEP (20 * LPF__MICROSECOND)
 
 static struct {
     int (*send)(void *socket, const void *data, size_t size, int flags); /* zmq_send. */
@@ -62,6 +64,20 @@ static bool owner_sleeps(void)
     text[length > 0 ? length : 0] = '\0';
     const char *name_end = strrchr(text, ')');
     return name_end != NULL && name_end[1] == ' ' && name_end[2] == 'S';
+}
+
+/* Is it between two messages?  In one it does not need the GIL, if it is a plain one. */
+static bool owner_is_out(void)
+{
+    uint64_t end = lpf__now() + LONGEST_MESSAGE;
+    while (atomic_load(&wire.held) || !owner_sleeps()) {
+        if (lpf__now() > end) {
+            return false;
+        }
+        struct timespec step = {0, STEP};
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &step, NULL);
+    }
+    return true;
 }
 
 static void write_header(char *to, size_t room)
@@ -107,7 +123,7 @@ static bool send_part(const char *data, size_t size, int flags)
 bool lpf_wire_send(const char *text)
 {
     char header[LONGEST * 3], content[2048], signature[LPF_SHA256_HEX + 1] = "";
-    if (atomic_load(&wire.held) || !owner_sleeps()) {
+    if (!owner_is_out()) {
         return false;
     }
     write_header(header, sizeof header);
@@ -130,29 +146,38 @@ bool lpf_wire_send(const char *text)
     return sent;
 }
 
-/* Argument: a list of bytes.  Sends them on the socket as one message and keeps the GIL, so that a
- * report can be sent right before and after it.  False, with nothing sent: not these parts. */
+/* Argument: a list of bytes.  Sends them on the socket as one message, without the GIL from the first
+ * part to the last, so that it is never found waiting for that in between.  False, with nothing sent:
+ * not these parts. */
 PyObject *lpf_wire_multipart_py(PyObject *module, PyObject *parts)
 {
     (void)module;
     Py_ssize_t count = PyList_CheckExact(parts) ? PyList_GET_SIZE(parts) : 0;
-    Py_ssize_t size = 0;
-    bool usable = wire.socket != NULL && count > 0;
+    bool usable = wire.socket != NULL && count > 0 && count <= MOST_PARTS;
     for (Py_ssize_t i = 0; i < count && usable; i++) {
-        PyObject *part = PyList_GET_ITEM(parts, i);
-        usable = PyBytes_CheckExact(part) && (size += PyBytes_GET_SIZE(part)) <= MOST_WITH_GIL;
+        usable = PyBytes_CheckExact(PyList_GET_ITEM(parts, i));
     }
     if (!usable) {
         Py_RETURN_FALSE;
     }
+    PyObject *kept[MOST_PARTS];
+    for (Py_ssize_t i = 0; i < count; i++) {
+        kept[i] = Py_NewRef(PyList_GET_ITEM(parts, i));
+    }
     bool sent = true;
-    atomic_store(&wire.held, true); /* It may sleep in here, too: on a lock of the allocator. */
+    int problem = 0;
+    Py_BEGIN_ALLOW_THREADS atomic_store(&wire.held, true);
     for (Py_ssize_t i = 0; i < count && sent; i++) {
-        PyObject *part = PyList_GET_ITEM(parts, i);
-        sent = send_part(PyBytes_AS_STRING(part), (size_t)PyBytes_GET_SIZE(part),
+        sent = send_part(PyBytes_AS_STRING(kept[i]), (size_t)PyBytes_GET_SIZE(kept[i]),
                          i < count - 1 ? SNDMORE : 0);
     }
+    problem = errno;
     atomic_store(&wire.held, false);
+    Py_END_ALLOW_THREADS for (Py_ssize_t i = 0; i < count; i++)
+    {
+        Py_DECREF(kept[i]);
+    }
+    errno = problem;
     return sent ? Py_NewRef(Py_True) : PyErr_SetFromErrno(PyExc_OSError);
 }
 

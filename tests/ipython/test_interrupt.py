@@ -106,7 +106,7 @@ def test_interrupts_of_code_that_holds_the_gil_are_interrupts(kernel: Kernel) ->
 
 # Makes a step of the next cell one that was abandoned: native code that was interrupted, say.
 ABANDONS = """
-import lpf, types, lpf_ipython.cell as module
+import lpf, types, lpf_ipython.driver as module
 class Step:
     state, done, reason, starved = "abandoned", True, None, False
     def __init__(self, function, timeout): pass
