@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Literal, Protocol
 
 import lpf
@@ -39,6 +40,7 @@ __all__ = [
     "Drives",
     "Ending",
     "Gate",
+    "Host",
     "Order",
     "Outcome",
     "cancelled",
@@ -101,6 +103,30 @@ class Gate(Protocol):
     def __iter__(self) -> Generator[Any, None, None]: ...
 
 
+class Host(Protocol):
+    """What a cell needs of its runner. Main thread."""
+
+    config: LPF
+
+    def gate(self) -> Gate:
+        """Make what a parked cell waits for."""
+
+    def parked(self, cell: Cell, reason: str) -> None:
+        """It has left."""
+
+    def quantum(self) -> float | None:
+        """Seconds after which a cell that computes lets others in; None: it does not."""
+
+    def changed_hands(self, cell: Cell, lent: bool) -> None:
+        """It was lent out, or is back."""
+
+    def in_transit(self) -> bool:
+        """Whether a message is on its way."""
+
+    def interrupted(self, number: int, frame: FrameType | None) -> None:
+        """Hears interrupts while a cell is lent out."""
+
+
 class Drives(Protocol):
     """What drives a coroutine of the cell, see `driver`."""
 
@@ -112,11 +138,7 @@ class Drives(Protocol):
 
 
 class Cell:
-    """A job while it is being run.
-
-    `parked` is called, on the main thread, with the cell and the reason when it leaves, and `gate`
-    makes what it waits for; its runner sets them.
-    """
+    """A job while it is being run, by *host*."""
 
     # Of the class, since that costs nothing where a cell is not touched.
     mine: State | None = None
@@ -142,19 +164,14 @@ class Cell:
     computing: lpf.Continuation[Any] | None = None
     inner_wait: asyncio.Future[None] | None = None
     resumed: Gate | None = None
-    # While it is lent out: its state, and who gets interrupts then.
+    # While it is lent out: its state.
     lent: State | None = None
-    stand_in: Any = None
-    quantum: Callable[[], float | None] = staticmethod(lambda: None)
-    in_transit: Callable[[], bool] = staticmethod(lambda: False)
-    changed_hands: Callable[[Cell, bool], None] = staticmethod(lambda cell, lent: None)
-    gate: Callable[[], Gate] = staticmethod(lambda: asyncio.get_running_loop().create_future())
-    parked: Callable[[Cell, str], None] = staticmethod(lambda cell, reason: None)
     _order: Order | None = None
 
-    def __init__(self, job: Job, config: LPF, swap: Swap) -> None:
+    def __init__(self, job: Job, host: Host, swap: Swap) -> None:
         self.job = job
-        self.config = config
+        self.host = host
+        self.config = host.config
         self.swap = swap
         self.outside: State = swap.take()
         self.drivers: list[Drives] = []
@@ -202,6 +219,16 @@ class Cell:
     def ordered(self) -> Order | None:
         """The order that stands."""
         return self._order
+
+    @property
+    def has_to_obey(self) -> bool:
+        """Whether an order stands, or one has been obeyed whose end is waited for."""
+        return self._order is not None or self.patience is not None
+
+    @property
+    def stands_by(self) -> bool:
+        """Whether the next step may have to wait."""
+        return self._order is not None or self.mine is not None or bool(self.left)
 
     def take_order(self) -> Order | None:
         """Return the order that stands and forget it. Main thread."""
@@ -257,8 +284,8 @@ class Cell:
         """Take the cell's state away and let its runner go on with others."""
         self.regain()
         self.mine = self.swap.leave(self.outside)
-        self.resumed = self.gate()
-        self.parked(self, reason)
+        self.resumed = self.host.gate()
+        self.host.parked(self, reason)
 
     def unpark(self) -> None:
         """Bring the cell's state back; it goes on as soon as the event loop is free."""
@@ -277,11 +304,11 @@ class Cell:
         if self.mine is None and self.lent is None:
             self.lent = self.swap.lend(self.outside)
             self.job.stand_aside()
-            self.changed_hands(self, True)
+            self.host.changed_hands(self, True)
 
     def lend_if_shared(self) -> None:
         """Between a task of the cell that has ended and the one that awaits it: others run there."""
-        if self.drivers and self.quantum() is not None:
+        if self.drivers and self.host.quantum() is not None:
             self.lend()
 
     def regain(self) -> None:
@@ -291,7 +318,7 @@ class Cell:
             self.swap.load(self.lent)
             self.lent = None
             self.job.go_on()
-            self.changed_hands(self, False)
+            self.host.changed_hands(self, False)
 
     def nudge(self) -> None:
         """Between two steps: obey the order that stands. From the event loop."""

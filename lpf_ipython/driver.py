@@ -98,19 +98,21 @@ class Driver:
 
     def _steps(self, coro: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
         send: Callable[[], Any] = functools.partial(coro.send, None)
+        cell = self.cell
         while True:
-            yield from self._gate()
-            step = lpf.launch(self._ordered(coro, send), timeout=0)
-            self.cell.job.continuation = step
+            if cell.stands_by:
+                yield from self._gate()
+            step = lpf.launch(self._ordered(coro, send) if cell.has_to_obey else send, timeout=0)
+            cell.job.continuation = step
             self.in_step = True
             self._run(step, step.resume)
             while not step.done:
                 yield from self._obey(step)
             self.in_step = False
-            if step.state == "abandoned" and self.cell.ending is None:
+            if step.state == "abandoned" and cell.ending is None:
                 # Without an order of ours: what was interrupted could not be unwound.
-                self.cell.ending = cancelled(self.cell, True)
-            self.cell.job.continuation = None
+                cell.ending = cancelled(cell, True)
+            cell.job.continuation = None
             try:
                 awaitable = step.result()
             except StopIteration as end:
@@ -146,7 +148,7 @@ class Driver:
                 lpf.watch_interrupts()
                 self.cell.regain()
                 left = self.cell.remaining()
-                quantum = self.cell.quantum()
+                quantum = self.cell.host.quantum()
                 if quantum is not None:
                     left = min(left, quantum)
                     with _threads_let_in(quantum):
@@ -165,9 +167,9 @@ class Driver:
         self._let_messages_through()
         if not cell.has_company():
             return
-        self._sigint.step_aside(cell.stand_in)
+        self._sigint.step_aside(cell.host.interrupted)
         cell.lend()
-        end = time.monotonic() + (cell.quantum() or 0.0)
+        end = time.monotonic() + (cell.host.quantum() or 0.0)
         yield
         while time.monotonic() < end and cell.has_company():
             yield
@@ -177,7 +179,7 @@ class Driver:
 
     def _let_messages_through(self) -> None:
         for _ in range(_CARRIES):
-            if not self.cell.in_transit():
+            if not self.cell.host.in_transit():
                 return
             time.sleep(_CARRYING)
 
@@ -195,7 +197,7 @@ class Driver:
         if order is None:
             if self.cell.inner_wait is not None:
                 yield from self._await_inside(self.cell.inner_wait)
-            elif self.cell.quantum() is not None:
+            elif self.cell.host.quantum() is not None:
                 yield from self._let_others_in()
             if self.cell.ordered is None:
                 self._run(step, step.resume)
@@ -297,9 +299,9 @@ class Driver:
 
     def _suspended(self, awaitable: Any) -> Generator[Any, Any, None]:
         self._woken = False
-        shares = self.cell.quantum() is not None
+        shares = self.cell.host.quantum() is not None
         if shares:
-            self._sigint.step_aside(self.cell.stand_in)
+            self._sigint.step_aside(self.cell.host.interrupted)
             self.cell.lend()
         else:
             self._sigint.theirs()

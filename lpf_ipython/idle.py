@@ -63,11 +63,16 @@ class AtIdle:
 
     def set_handler(self) -> None:
         """Choose who hears interrupts from now on, if no cell does."""
+        sigint.put(self.in_place_of(sigint.get()))
+
+    def in_place_of(self, handler: Any) -> Any:
+        """Return who is to hear interrupts from now on, where *handler* has; a cell's is left."""
         idle = (sigint.IGNORED, self._interrupted, self._runner.interrupted)
-        if sigint.get() in idle:
-            wanted = 2 if self._runner.front is not None else bool(self._awaited())
-            self._hears = wanted > 0
-            sigint.put(idle[wanted])
+        if handler not in idle:
+            return handler
+        wanted = 2 if self._runner.front is not None else bool(self._awaited())
+        self._hears = wanted > 0
+        return idle[wanted]
 
     def goes_on(self, parent: Any) -> None:
         """A client that sends another cell does not just wait for the paused one."""

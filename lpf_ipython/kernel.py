@@ -71,7 +71,7 @@ class KernelRunner:
         self.loop: asyncio.AbstractEventLoop = kernel.io_loop.asyncio_loop
         self.current: Cell | None = None
         self.hooks = ShellHooks(self.shell, self)
-        self._in_transit = private.carriers(kernel)
+        self.in_transit = private.carriers(kernel)
         self._swap = Swap(items(self.shell, list(private.streams()), kernel))
         self._turn = Turn()
         self._requests: dict[int, Request] = {}
@@ -91,6 +91,8 @@ class KernelRunner:
         self._original: Any = None
         # For each message that is being handled: whether a cell was lent out for it.
         self._handling: list[bool] = []
+        self._sigint_only = private.handles_sigint_only(kernel)
+        self._quantum = 0.0
         self._interrupts = interrupt.Watch(self)
         self._system = System()
         self._tasks_of_cells = Tasks(self, ShellHooks.driven.__code__)
@@ -110,6 +112,8 @@ class KernelRunner:
         self._system.install()
         self._tasks_of_cells.install()
         self._interrupts.start()
+        self._set_quantum()
+        self.config.observe(self._set_quantum, "quantum")
         lpf.on_stray(self._stray_signal)
         self.jobs.runner = self
 
@@ -118,6 +122,7 @@ class KernelRunner:
         self.jobs.runner = None
         lpf.on_stray(None)
         self._interrupts.stop()
+        self.config.unobserve(self._set_quantum, "quantum")
         self._stdin.uninstall()
         self._system.uninstall()
         self._tasks_of_cells.uninstall()
@@ -140,7 +145,7 @@ class KernelRunner:
         self._variables.hand_on()
         if self._requests:
             self._at_idle.goes_on(parent)
-        request = Request(stream, ident, parent, self.loop.create_future())
+        request = Request(stream, ident, parent, self.loop)
         request.background = background.is_background(parent["content"].get("code", ""))
         if request.background:
             request.late, request.in_order = True, False
@@ -287,14 +292,9 @@ class KernelRunner:
             cell_id=metadata.get("cellId"),
             execution_count=self.shell.execution_count if stores else None,
         )
-        cell = request.cell = Cell(job, self.config, self._swap)
+        cell = request.cell = Cell(job, self, self._swap)
         cell.answerable = bool(content.get("allow_stdin", False))
         request.awaited = "cellId" not in metadata
-        cell.parked = functools.partial(self._parked, request)
-        cell.quantum = self._quantum
-        cell.in_transit = self._in_transit
-        cell.stand_in = self.interrupted
-        cell.changed_hands = functools.partial(self._changed_hands, request)
         job.background = request.background
         cell.set_limit(cell_limit(code, metadata, self.config.default_limit))
         self._requests[job.id] = request
@@ -320,8 +320,9 @@ class KernelRunner:
             flush()
             private.publish_status(self.kernel, "idle", request.parent)
             self.loop.call_soon(self._at_idle.set_handler)
-        self._answer(self._served, cell.job)
-        self._answer(self._waiters, cell.job)
+        for waiters in (self._served, self._waiters):
+            if waiters:
+                self._answer(waiters, cell.job)
 
     def _over(self, request: Request, succeeded: bool) -> None:
         """Let those that wait for its end know."""
@@ -358,14 +359,20 @@ class KernelRunner:
         running.sort(key=lambda request: not request.background)
         return running[-1].cell if running else None
 
-    def _quantum(self) -> float | None:
+    def _set_quantum(self, change: Any = None) -> None:
+        # Kept apart: traitlets take their time, and this is asked in every step.
+        self._quantum = float(self.config.quantum)
+
+    def quantum(self) -> float | None:
         """Seconds after which a cell that computes lets others in; None: it does not."""
-        if self.config.quantum > 0:
-            return float(self.config.quantum)
+        if self._quantum > 0:
+            return self._quantum
         beside = any(request.background for request in self._requests.values())
         return QUANTUM if beside else None
 
-    def _changed_hands(self, request: Request, cell: Cell, lent: bool) -> None:
+    def changed_hands(self, cell: Cell, lent: bool) -> None:
+        """A cell was lent out, or is back."""
+        request = self._requests[cell.job.id]
         if lent:
             self.hooks.count_up(cell)
             if not request.left.done():
@@ -402,7 +409,12 @@ class KernelRunner:
         """In place of the kernel's, which has interrupts raised in the handler of a message."""
         cell = self.front
         self._handling.append(cell is not None and cell.lent is not None)
-        if not self._handling[-1]:
+        if self._handling[-1]:
+            return
+        if self._sigint_only:
+            former = sigint.put(signal.default_int_handler)
+            self.kernel.saved_sigint_handler = sigint.named(former)
+        else:
             type(self.kernel).pre_handler_hook(self.kernel)
 
     def _after_handler(self) -> None:
@@ -411,16 +423,31 @@ class KernelRunner:
         cell = self.front
         if cell is not None and cell.lent is not None:  # Its own handler returns; it runs on.
             self.kernel.saved_sigint_handler = self.interrupted
-        type(self.kernel).post_handler_hook(self.kernel)
+        elif self._requests or self._at_idle.matters:
+            saved = getattr(self.kernel, "saved_sigint_handler", None)
+            self.kernel.saved_sigint_handler = self._at_idle.in_place_of(saved)
+        if self._sigint_only:
+            sigint.put(self.kernel.saved_sigint_handler)
+        else:
+            type(self.kernel).post_handler_hook(self.kernel)
 
     # Parked and resumed.
 
-    def _parked(self, request: Request, cell: Cell, reason: str) -> None:
+    def gate(self) -> asyncio.Future[None]:
+        """Make what a parked cell waits for."""
+        return self.loop.create_future()
+
+    def parked(self, cell: Cell, reason: str) -> None:
+        """Let others run, and tell that the cell is paused."""
         job = cell.job
+        request = self._requests[job.id]
         self.current = None
         cell.touched = True
         for other in self._open:
             other.in_order = False
+        if not request.left.done():
+            # From here to the end of the kernel's handler an interrupt would end the kernel.
+            sigint.put(self._at_idle.in_place_of(sigint.IGNORED))
         self.hooks.count_up(cell)
         for waiter in [waiter for waiter in self._waiters if waiter[0] is cell]:
             self._waiters.remove(waiter)

@@ -340,7 +340,8 @@ class _Stripper:
         self._beside = beside
 
     def __call__(self, lines: list[str]) -> list[str]:
-        if not self._strips():
+        first = lines[0] if lines else ""
+        if (first.strip() and "%%" not in first) or not self._strips():
             return lines
         return strip_header(background.strip_header(lines) if self._beside else lines)
 

@@ -24,6 +24,7 @@ __all__ = [
     "borrowed_for_input",
     "carriers",
     "fields",
+    "handles_sigint_only",
     "has_work",
     "input_request",
     "let_go",
@@ -115,6 +116,21 @@ def outputs(kernel: Kernel) -> tuple[Any, int] | None:
     socket = getattr(thread, "socket", None)
     owner = getattr(getattr(thread, "thread", None), "native_id", None)
     return (socket, owner) if getattr(socket, "underlying", None) and owner else None
+
+
+def handles_sigint_only(kernel: Kernel) -> bool:
+    """Whether the hooks around handlers only swap the handler of SIGINT, as ipykernel's own do (6, 7).
+
+    Then that can be done without them, and without the enumerations that ``signal.signal`` makes.
+    """
+    from ipykernel.kernelbase import Kernel as Base
+
+    names = {"signal", "SIGINT", "default_int_handler", "saved_sigint_handler"}
+    return all(
+        getattr(type(kernel), hook, None) is getattr(Base, hook, None)
+        and names.issuperset(getattr(Base, hook).__code__.co_names)
+        for hook in ("pre_handler_hook", "post_handler_hook")
+    )
 
 
 def real_descriptor(stream: Any) -> int | None:

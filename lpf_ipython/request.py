@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass, field
 from typing import Any
 
 from .cell import Cell
@@ -12,37 +11,40 @@ from .cell import Cell
 __all__ = ["Request"]
 
 
-@dataclass(eq=False)
 class Request:
-    """An execute_request. `left` is done when its handler may return."""
+    """An execute_request.
 
-    stream: Any
-    ident: Any
-    parent: Any
-    left: asyncio.Future[None]
-    late: bool = False
+    `left` is done when its handler may return, `ended` when its cell is over, with whether those
+    behind it may run, and `withdrawn` when it is taken out of the queue.
+    """
+
+    # Of the class, since that costs nothing where a cell is not touched.
+    late = False
     cell: Cell | None = None
     # Whether there is a notice below the cell that says what it does.
-    announced: bool = False
+    announced = False
     # Whether its client, a program or a console, has sent no other since.
-    awaited: bool = False
+    awaited = False
     # When its user was asked whether the paused cell is to end; the clock of the event loop.
-    asked_at: float = -math.inf
+    asked_at = -math.inf
     # Whether requests that come out of the kernel's queue were in it when the cell was parked.
-    collecting: bool = False
+    collecting = False
     # Whether those that come now are meant to run after it: until it, or one before it, is parked.
-    in_order: bool = True
-    background: bool = False
+    in_order = True
+    background = False
     # Whether its handler returned when it was lent out; it keeps its turn.
-    detached: bool = False
-    marked: bool = False
-    ended: asyncio.Future[bool] = field(init=False)
-    # Done when it is taken out of the queue.
-    withdrawn: asyncio.Future[None] = field(init=False)
+    detached = False
+    marked = False
 
-    def __post_init__(self) -> None:
-        loop = self.left.get_loop()
-        self.ended, self.withdrawn = loop.create_future(), loop.create_future()
+    def __init__(
+        self, stream: Any, ident: Any, parent: Any, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.stream = stream
+        self.ident = ident
+        self.parent = parent
+        self.left: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[bool] = loop.create_future()
+        self.withdrawn: asyncio.Future[None] = loop.create_future()
 
     @property
     def msg_id(self) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 
 import lpf
 
-__all__ = ["IGNORED", "Ignoring", "Sigint", "get", "put"]
+__all__ = ["IGNORED", "Ignoring", "Sigint", "get", "named", "put"]
 
 # What `signal` wraps: without making enumerations of numbers it takes a tenth of the time, which
 # counts here, twice in every step of a cell.
@@ -43,6 +43,11 @@ def put(handler: Any) -> Any:
         return get()
     # Only the very numbers are taken for SIG_IGN and SIG_DFL, not their names in an enumeration.
     return _plain.signal(_SIGINT, handler if callable(handler) else int(handler))
+
+
+def named(handler: Any) -> Any:
+    """Return a handler that `get` or `put` returned as `signal` would, by its name."""
+    return signal.Handlers(handler) if isinstance(handler, int) else handler
 
 
 class Sigint:

@@ -125,7 +125,7 @@ class Steps(Coroutine[Any, Any, Any]):
         if cell is None:
             go(*args, timeout=None if self._end is None else _SLICE)
         else:
-            left = min(cell.remaining(), cell.quantum() or math.inf)
+            left = min(cell.remaining(), cell.host.quantum() or math.inf)
             if self._end is not None or cell.ordered is not None:
                 left = min(left, _SLICE)
             before, cell.computing = cell.computing, step
@@ -196,15 +196,14 @@ class Tasks:
     def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
         if self._former is not None:
             return self._former(loop, coro, **options)
-        if self._is_a_cells(coro):
+        if lpf.current() is not None and self._is_a_cells(coro):
             return Task(Steps(coro, self._runner), loop=loop, **options)
         return asyncio.Task(coro, loop=loop, **options)
 
     def _is_a_cells(self, coro: Any) -> bool:
-        """Whether a cell, or a task of one, makes a task of *coro*, which nobody preempts yet."""
+        """Whether a task of *coro*, made within a step, is a cell's, and nobody preempts it yet."""
         return (
-            lpf.current() is not None
-            and threading.current_thread() is threading.main_thread()
+            threading.current_thread() is threading.main_thread()
             and getattr(coro, "cr_code", None) is not self._own
             and asyncio.iscoroutine(coro)
             and type(coro).__module__ not in (__name__, "lpf.aio")

@@ -128,8 +128,7 @@ class TerminalRunner:
     def _begin(self, raw_cell: str, stores: bool) -> Cell:
         number = self.shell.execution_count if stores else None
         job = self.jobs.new(raw_cell, execution_count=number)
-        cell = self._cells[job.id] = Cell(job, self.config, self._swap)
-        cell.gate, cell.parked = Gate, self._parked
+        cell = self._cells[job.id] = Cell(job, self, self._swap)
         cell.set_limit(cell_limit(raw_cell, {}, self.config.default_limit))
         return cell
 
@@ -174,7 +173,26 @@ class TerminalRunner:
         if number is not None:
             self.shell.execution_count = max(self.shell.execution_count, number + 1)
 
-    def _parked(self, cell: Cell, reason: str) -> None:
+    def gate(self) -> Gate:
+        """Make what a parked cell waits for."""
+        return Gate()
+
+    def quantum(self) -> float | None:
+        """None: there is nobody to be let in."""
+        return None
+
+    def in_transit(self) -> bool:
+        """Whether a message is on its way: there are none."""
+        return False
+
+    def changed_hands(self, cell: Cell, lent: bool) -> None:
+        """Never: cells are not lent out."""
+
+    def interrupted(self, number: int, frame: FrameType | None) -> None:
+        """Never: cells are not lent out."""
+
+    def parked(self, cell: Cell, reason: str) -> None:
+        """Say that the cell is paused."""
         self._count_up(cell)
         self.jobs.change(cell.job, "paused", reason)
         if reason == "key":

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextvars
 from typing import Any
 
+from lpf import _native
+
 from . import private
 
 __all__ = ["Variables"]
@@ -24,14 +26,15 @@ class Variables:
 
     def note(self, before: contextvars.Context) -> None:
         """Note what is different from *before* in the context of a cell that has ended."""
-        changed = [
+        now = contextvars.copy_context()
+        if _native._same_variables(before, now):
+            return
+        own = private.own_variables(self._kernel)
+        self._changed += [
             (variable, value)
-            for variable, value in contextvars.copy_context().items()
-            if before.get(variable, _ABSENT) is not value
+            for variable, value in now.items()
+            if before.get(variable, _ABSENT) is not value and variable not in own
         ]
-        if changed:
-            own = private.own_variables(self._kernel)
-            self._changed += [each for each in changed if each[0] not in own]
 
     def hand_on(self) -> None:
         """Give it to this context, for the next cell."""

@@ -227,3 +227,14 @@ void lpf_contextvars_drop(struct lpf_contextvars *v)
     }
     v->shared = NULL;
 }
+
+/* Arguments: two Contexts.  True if nothing was set in one that is not in the other. */
+PyObject *lpf_same_variables_py(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    (void)module;
+    if (count != 2 || !PyContext_CheckExact(args[0]) || !PyContext_CheckExact(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "two contexts are needed");
+        return NULL;
+    }
+    return PyBool_FromLong(((PyContext *)args[0])->ctx_vars == ((PyContext *)args[1])->ctx_vars);
+}

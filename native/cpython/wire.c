@@ -2,7 +2,9 @@
  *
  * What a message consists of (jupyter_client: "Messaging in Jupyter"): the topic, a delimiter, the
  * HMAC-SHA256 of the four parts that follow, header, parent header, metadata and content.  The parent
- * header, which says in which cell the text appears, is given in advance (lpf_wire_parent_py).
+ * header, which says in which cell the text appears, is given in advance (lpf_wire_parent_py), as a
+ * dictionary: it is given for every cell, and hardly ever sent.  It is read without the GIL, which is
+ * held by the main thread, and that one stands still.
  *
  * The socket is the kernel's own, so report.c sees to it that nobody else uses it meanwhile; here it
  * is made sure that the thread that owns it sleeps, and so is not in the middle of using it, and that
@@ -13,6 +15,7 @@
 #define _GNU_SOURCE
 #include "report.h"
 
+#include <datetime.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -42,7 +45,7 @@ static struct {
     _Atomic bool held; /* Its owner is in the middle of a message. */
 } wire;
 
-static PyObject *parent; /* Bytes: JSON of the parent's header; NULL: nobody to tell. */
+static PyObject *parent; /* Dict: the parent's header; NULL: nobody to tell. */
 static unsigned messages;
 
 bool lpf_wire_ready(void)
@@ -93,6 +96,78 @@ static void write_header(char *to, size_t room)
              now.tv_nsec / 1000);
 }
 
+/* JSON in the making; what does not fit is left out, and `used` counts it nevertheless. */
+struct json {
+    char *to;
+    size_t room, used;
+};
+
+static void put_json(struct json *json, const char *text)
+{
+    for (; *text != '\0'; text++, json->used++) {
+        if (json->used < json->room) {
+            json->to[json->used] = *text;
+        }
+    }
+}
+
+static void put_json_text(struct json *json, PyObject *text)
+{
+    put_json(json, "\"");
+    for (Py_ssize_t i = 0; i < PyUnicode_GET_LENGTH(text); i++) {
+        unsigned code = PyUnicode_READ_CHAR(text, i);
+        unsigned above = code >= 0x10000 ? code - 0x10000 : 0; /* Two of UTF-16's units. */
+        char escaped[16] = {(char)code, '\0'};
+        if (above != 0) {
+            snprintf(escaped, sizeof escaped, "\\u%04x\\u%04x", 0xd800 + (above >> 10),
+                     0xdc00 + (above & 0x3ff));
+        } else if (code < 32 || code > 126 || code == '"' || code == '\\') {
+            snprintf(escaped, sizeof escaped, "\\u%04x", code);
+        }
+        put_json(json, escaped);
+    }
+    put_json(json, "\"");
+}
+
+static void put_json_date(struct json *json, PyObject *date)
+{
+    char text[64];
+    snprintf(text, sizeof text, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"",
+             PyDateTime_GET_YEAR(date), PyDateTime_GET_MONTH(date), PyDateTime_GET_DAY(date),
+             PyDateTime_DATE_GET_HOUR(date), PyDateTime_DATE_GET_MINUTE(date),
+             PyDateTime_DATE_GET_SECOND(date), PyDateTime_DATE_GET_MICROSECOND(date));
+    put_json(json, text);
+}
+
+/* Texts and the date, which a client gives in UTC; a header has nothing else.  False: no room. */
+static bool write_parent(char *to, size_t room)
+{
+    struct json json = {to, room, 0};
+    Py_ssize_t position = 0;
+    PyObject *key, *value;
+    put_json(&json, "{");
+    while (PyDict_Next(parent, &position, &key, &value)) {
+        bool is_date = strcmp(Py_TYPE(value)->tp_name, "datetime.datetime") == 0;
+        if (!PyUnicode_Check(key) || !(is_date || PyUnicode_Check(value))) {
+            continue;
+        }
+        if (json.used > 1) {
+            put_json(&json, ",");
+        }
+        put_json_text(&json, key);
+        put_json(&json, ":");
+        if (is_date) {
+            put_json_date(&json, value);
+        } else {
+            put_json_text(&json, value);
+        }
+    }
+    put_json(&json, "}");
+    bool fits = json.used < room;
+    to[fits ? json.used : 0] = '\0';
+    return fits;
+}
+
 /* The text is ASCII (report.c). */
 static void write_content(const char *text, char *to, size_t room)
 {
@@ -122,13 +197,13 @@ static bool send_part(const char *data, size_t size, int flags)
 
 bool lpf_wire_send(const char *text)
 {
-    char header[LONGEST * 3], content[2048], signature[LPF_SHA256_HEX + 1] = "";
-    if (!owner_is_out()) {
+    char header[LONGEST * 3], above[2048], content[2048], signature[LPF_SHA256_HEX + 1] = "";
+    if (!owner_is_out() || !write_parent(above, sizeof above)) {
         return false;
     }
     write_header(header, sizeof header);
     write_content(text, content, sizeof content);
-    const char *parts[] = {header, PyBytes_AS_STRING(parent), "{}", content};
+    const char *parts[] = {header, above, "{}", content};
     if (wire.is_signed) {
         struct lpf_hmac hmac = wire.hmac;
         for (int i = 0; i < 4; i++) {
@@ -240,8 +315,8 @@ PyObject *lpf_wire_py(PyObject *module, PyObject *args)
 PyObject *lpf_wire_parent_py(PyObject *module, PyObject *header)
 {
     (void)module;
-    if (header != Py_None && !PyBytes_Check(header)) {
-        PyErr_SetString(PyExc_TypeError, "header must be bytes or None");
+    if (header != Py_None && !PyDict_Check(header)) {
+        PyErr_SetString(PyExc_TypeError, "header must be a dict or None");
         return NULL;
     }
     PyObject *before = parent;

@@ -37,6 +37,29 @@ def test_an_interrupt_at_idle_after_a_resume_is_harmless(kernel: Kernel, code: s
     interrupt_at_idle(kernel)
 
 
+# An interrupt comes as soon as a cell is paused, before its handler has returned.
+AT_ONCE = """
+import os, signal, lpf_ipython.kernel as module
+parked = module.KernelRunner.parked
+def interrupted(runner, cell, reason):
+    parked(runner, cell, reason)
+    module.KernelRunner.parked = parked
+    os.kill(os.getpid(), signal.SIGINT)
+module.KernelRunner.parked = interrupted
+"""
+
+
+@pytest.mark.parametrize("more", ["", "import asyncio\nawait asyncio.sleep(0)\n"])
+def test_an_interrupt_right_behind_a_pause_is_harmless(kernel: Kernel, more: str) -> None:
+    kernel.run("stop = False")
+    kernel.run(AT_ONCE)
+    cell = kernel.start(more + WAIT, cell_id="notebook's")
+    cell.prints("go")
+    job = kernel.pause()["id"]
+    assert kernel.run("'alive'").results == ["'alive'"]
+    resumed(kernel, cell, job)
+
+
 def test_an_interrupt_does_not_reach_a_paused_cell(kernel: Kernel) -> None:
     cell, job = paused(
         kernel, "import asyncio\nprint('go')\nevent = asyncio.Event()\nawait event.wait()"
