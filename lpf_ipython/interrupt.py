@@ -4,7 +4,7 @@ An interrupt may be swallowed (``except:``), ignored, go to a handler of the cel
 cell that awaits has a handler of ipykernel's, which leaves a note in the event loop and does not
 wake that. Whatever the handler in Python does, the C-level handler writes the signal's number to
 the file descriptor of ``signal.set_wakeup_fd``; a thread that reads the other end of it sees every
-interrupt, and costs nothing until there is one. It
+interrupt, and costs nothing until there is one: the numbers of other signals do not wake Python. It
 
     wakes the event loop, so that a cell that merely awaits is interrupted at once
     waits `LPF.interrupt_grace` seconds, longer while the cell is inside its own handler for it
@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
 import signal
 import sys
 import threading
 import time
 from typing import Any, Protocol
+
+from lpf import _native
 
 from .cell import Cell, Order
 from .config import LPF
@@ -33,6 +34,7 @@ from .sigint import Ignoring
 __all__ = ["Watch"]
 
 _SIGINT = bytes([signal.SIGINT])
+_STOP = b"\0"
 _AGAIN = 0.1
 # Interrupts within this time are one: a process group's, say, and our own.
 _BOUNCE = 0.3
@@ -96,7 +98,7 @@ class Watch:
         self._ignoring.uninstall()
         self.disarm()
         self._stopping = True
-        os.write(write, b"\0")
+        os.write(write, _STOP)
         self._thread.join()
         os.close(read)
         os.close(write)
@@ -107,11 +109,13 @@ class Watch:
         read = self._pipe[0]
         pursued: Cell | None = None
         due = first = 0.0
-        while not self._stopping:
+        while True:
             wait = None if pursued is None else max(0.0, due - time.monotonic())
-            select.select([read], [], [], wait)
+            interrupted = _native._wait_for_bytes(read, _SIGINT + _STOP, wait)
+            if self._stopping:
+                return
             now = time.monotonic()
-            if self._interrupted(read):
+            if interrupted:
                 cell = self._runner.front
                 self._runner.wake()
                 again = cell is not None and cell is pursued and now - first > _BOUNCE
@@ -132,12 +136,6 @@ class Watch:
             else:
                 self._follow_up(pursued)
                 pursued = None
-
-    def _interrupted(self, read: int) -> bool:
-        try:
-            return _SIGINT in os.read(read, 4096)
-        except BlockingIOError:
-            return False
 
     def _patience(self, cell: Cell) -> float:
         """How long the interrupt may take. One that cannot arrive is followed up at once."""

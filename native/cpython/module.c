@@ -106,6 +106,7 @@ static PyMethodDef methods[] = {
     {"_report_wire", lpf_wire_py, METH_VARARGS, NULL},
     {"_report_send", lpf_wire_multipart_py, METH_O, NULL},
     {"_report_hold", lpf_wire_hold_py, METH_O, NULL},
+    {"_wait_for_bytes", lpf_wakeup_wait_py, METH_VARARGS, NULL},
     {"_same_variables", (PyCFunction)(void (*)(void))lpf_same_variables_py, METH_FASTCALL, NULL},
     {"_report_parent", lpf_wire_parent_py, METH_O, NULL},
     {"_shutdown", lpf_shutdown_py, METH_VARARGS, NULL},

@@ -313,6 +313,7 @@ PyObject *lpf_wire_py(PyObject *, PyObject *);
 PyObject *lpf_wire_multipart_py(PyObject *, PyObject *);
 PyObject *lpf_wire_hold_py(PyObject *, PyObject *);
 PyObject *lpf_wire_parent_py(PyObject *, PyObject *);
+PyObject *lpf_wakeup_wait_py(PyObject *, PyObject *);
 PyObject *lpf_same_variables_py(PyObject *, PyObject *const *, Py_ssize_t);
 
 /* ---- guard.c ------------------------------------------------------------------------------ */
