@@ -37,6 +37,7 @@ static volatile sig_atomic_t count;
 static volatile sig_atomic_t wrapped;
 static uintptr_t entries[ENTRIES]; /* Hash table of the original functions. */
 static volatile sig_atomic_t steps_left;
+static volatile sig_atomic_t drawn; /* The last function that was left drew from an iterator. */
 
 static iternextfunc original_of(PyTypeObject *type)
 {
@@ -63,6 +64,7 @@ static PyObject *wrapper(PyObject *iterator)
     }
     if (lpf_safepoint_installed_here()) {
         lpf_ladder_reached();
+        drawn = 1;
         if (PyErr_CheckSignals() < 0) {
             return NULL;
         }
@@ -81,6 +83,14 @@ void lpf_iterators_wrap(void)
             types[i].type->tp_iternext = wrapper;
         }
     }
+}
+
+bool lpf_iterators_expected(bool in_bytecode)
+{
+    if (in_bytecode) {
+        drawn = 0;
+    }
+    return drawn != 0;
 }
 
 void lpf_iterators_unwrap(void)

@@ -157,9 +157,10 @@ static bool rung_two(struct lpf__thread *t, uint64_t waited, uint64_t now, void 
     return left;
 }
 
-static void rung_three(uint64_t waited, uint64_t now, void *ucontext)
+/* C code that was left at an iterator, and goes on, is left there again without a wait. */
+static void rung_three(uint64_t waited, uint64_t now, bool in_bytecode, void *ucontext)
 {
-    if (waited >= ITERATOR_AFTER) {
+    if (lpf_iterators_expected(in_bytecode) || waited >= ITERATOR_AFTER) {
         lpf_iterators_wrap();
     }
     if (waited >= STEP_AFTER && now >= climb.step_at) {
@@ -333,10 +334,11 @@ static void tick(struct lpf__thread *t, void *ucontext)
         climb.retry *= 2;
     }
     if (holds_gil(lpf_safepoint_main_state())) {
-        if (waited == 0 && in_bytecode_loop(ucontext)) {
+        bool in_bytecode = in_bytecode_loop(ucontext);
+        if (waited == 0 && in_bytecode) {
             again = LOOP_RETRY;
         }
-        rung_three(waited, now, ucontext);
+        rung_three(waited, now, in_bytecode, ucontext);
         if (rung_four(t, waited, now, ucontext) && is_given_up(t, waited, now, ucontext)) {
             rung_five(t, ucontext);
         }

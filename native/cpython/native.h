@@ -241,7 +241,10 @@ void lpf_ladder_reached(void); /* A safe point has been reached. */
 /* ---- iterators.c -------------------------------------------------------------------------- */
 
 PyObject *lpf_iterators_set_py(PyObject *, PyObject *);
-void lpf_iterators_wrap(void);           /* Async-signal-safe; GIL held by this thread. */
+void lpf_iterators_wrap(void); /* Async-signal-safe; GIL held by this thread. */
+/* Is a function likely to draw from an iterator, that was interrupted in the bytecode loop or not?
+ * The one that was left last did, and has not been seen in Python since.  In the handler. */
+bool lpf_iterators_expected(bool in_bytecode);
 void lpf_iterators_unwrap(void);         /* Not in the handler. */
 void lpf_iterators_step(void *ucontext); /* Async-signal-safe; GIL held by this thread. */
 
