@@ -73,6 +73,7 @@ struct lpf__timer {
 uint64_t lpf__now(void);                         /* CLOCK_MONOTONIC, ns. */
 int lpf__timer_create(struct lpf__timer *timer); /* For the calling thread; a.-s.-safe. */
 void lpf__timer_arm(struct lpf__timer *timer, uint64_t when); /* Async-signal-safe. */
+void lpf__timer_rang(struct lpf__timer *timer);               /* In the handler of its signal. */
 void lpf__timer_delete(struct lpf__timer *timer);
 
 /* ---- lpf.c -------------------------------------------------------------------------------- */

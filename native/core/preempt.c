@@ -178,7 +178,7 @@ static void handler(int number, siginfo_t *info, void *ucontext)
     }
     if (t != NULL) {
         if (info->si_code == SI_TIMER) {
-            t->timer.armed = LPF_FOREVER;
+            lpf__timer_rang(&t->timer);
         }
         if (heard_outside && t->tid == home) {
             heard_outside = 0;

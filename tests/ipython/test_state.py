@@ -60,6 +60,15 @@ def test_an_interrupt_right_behind_a_pause_is_harmless(kernel: Kernel, more: str
     resumed(kernel, cell, job)
 
 
+def test_an_interrupt_right_behind_a_pause_ends_what_a_program_waits_for(kernel: Kernel) -> None:
+    kernel.run("stop = False")
+    kernel.run(AT_ONCE)
+    cell = kernel.start(WAIT, allow_stdin=False)
+    cell.prints("go")
+    kernel.control("lpf_pause_request")
+    assert cell.wait().reply["ename"] == "KeyboardInterrupt"
+
+
 def test_an_interrupt_does_not_reach_a_paused_cell(kernel: Kernel) -> None:
     cell, job = paused(
         kernel, "import asyncio\nprint('go')\nevent = asyncio.Event()\nawait event.wait()"
