@@ -70,7 +70,9 @@ class AtIdle:
         idle = (sigint.IGNORED, self._interrupted, self._runner.interrupted)
         if handler not in idle:
             return handler
-        wanted = 2 if self._runner.front is not None else bool(self._awaited())
+        cell = self._runner.front
+        runs = cell is not None and not cell.is_parked
+        wanted = 2 if runs else bool(self._awaited())
         self._hears = wanted > 0
         return idle[wanted]
 
