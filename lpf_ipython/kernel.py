@@ -47,9 +47,9 @@ from .publisher import Publisher, flush
 from .reporter import Reporter
 from .request import Request
 from .shell import ShellHooks, cell_limit
+from .standins import StandIns
 from .stdin import Stdin
 from .swap import Swap, items
-from .system import System
 from .tasks import Tasks
 from .turn import Turn
 from .variables import Variables
@@ -94,7 +94,7 @@ class KernelRunner:
         self._sigint_only = private.handles_sigint_only(kernel)
         self._quantum = 0.0
         self._interrupts = interrupt.Watch(self)
-        self._system = System()
+        self._stand_ins = StandIns()
         self._tasks_of_cells = Tasks(self, ShellHooks.driven.__code__)
         self._stdin = Stdin(kernel)
 
@@ -109,7 +109,7 @@ class KernelRunner:
         vars(self.kernel)["post_handler_hook"] = self._after_handler
         self.hooks.install()
         self._stdin.install()
-        self._system.install()
+        self._stand_ins.install()
         self._tasks_of_cells.install()
         self._interrupts.start()
         self._set_quantum()
@@ -124,7 +124,7 @@ class KernelRunner:
         self._interrupts.stop()
         self.config.unobserve(self._set_quantum, "quantum")
         self._stdin.uninstall()
-        self._system.uninstall()
+        self._stand_ins.uninstall()
         self._tasks_of_cells.uninstall()
         self.hooks.uninstall()
         self._at_idle.uninstall()

@@ -86,7 +86,10 @@ _WAITS: dict[str, dict[str, frozenset[str]]] = {
     "lpf.native": {"NativeContinuation._run": frozenset({"lpf_resume"})},
     # A cell waits for the answer to its input().
     "lpf_ipython.stdin": {"wait": frozenset({"poll"})},
-    "lpf_ipython.system": {"wait": frozenset({"waitpid"})},
+    "lpf_ipython.standins": {
+        "wait": frozenset({"waitpid"}),
+        "wait_for_signal": frozenset({"sigwaitinfo"}),
+    },
 }
 
 

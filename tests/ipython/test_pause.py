@@ -445,3 +445,35 @@ def test_the_published_state_has_the_documented_fields(kernel: Kernel) -> None:
     described = messages.__doc__ or ""
     assert all(f"{field} " in described or f"{field}," in described for field in published)
     ends(kernel, cell, job["id"])
+
+
+# The signal comes to the main thread when somebody writes to $HELD.
+SIGWAIT = """
+import os, signal, threading
+def send():
+    open(os.environ['HELD']).read()
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+threading.Thread(target=send, daemon=True).start()
+print('go', flush=True)
+signal.sigwait({signal.SIGUSR1})
+"""
+
+
+def test_a_cell_that_waits_for_a_signal_can_be_left(fresh: Kernel, tmp_path: Path) -> None:
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    fresh.run(f"import os; os.environ['HELD'] = {str(held)!r}")
+    cell = running(fresh, SIGWAIT)
+    job = fresh.pause()["id"]
+    assert fresh.run("1 + 1").results == ["2"]
+    fresh.control("lpf_resume_request", job=job)
+    fresh.until(lambda _: fresh.states(job)[-1] == "running")
+    held.write_text("")
+    assert cell.wait().results == ["<Signals.SIGUSR1: 10>"]
+    cell = running(fresh, SIGWAIT)
+    fresh.interrupt()
+    assert cell.wait().reply["ename"] == "KeyboardInterrupt"
+    cell = running(fresh, SIGWAIT)
+    fresh.control("lpf_cancel_request")
+    assert cell.wait().reply["ename"] == "CellCancelled"
