@@ -84,6 +84,8 @@ _WAITS: dict[str, dict[str, frozenset[str]]] = {
     "queue": {"SimpleQueue.get": frozenset({"get", "acquire"})},
     # There a native function is left so that a Python function around it can be left.
     "lpf.native": {"NativeContinuation._run": frozenset({"lpf_resume"})},
+    # What a cell calls as open(): a pipe, say, is waited for.
+    "IPython.core.interactiveshell": {"_modified_open": frozenset({"io_open"})},
     # A cell waits for the answer to its input().
     "lpf_ipython.stdin": {"wait": frozenset({"poll"})},
     "lpf_ipython.standins": {
@@ -132,7 +134,7 @@ def _kind(module: str) -> Kind | None:
 
 
 def _wait_offsets(code: CodeType, names: frozenset[str]) -> tuple[tuple[int, int], ...]:
-    """Where in the code those methods are being called: byte offsets of the calls and their ends.
+    """Where in the code those functions are being called: byte offsets of the calls and their ends.
 
     A call begins at the PRECALL of 3.11: that makes the whole call once it is specialised.
     """
@@ -140,10 +142,13 @@ def _wait_offsets(code: CodeType, names: frozenset[str]) -> tuple[tuple[int, int
     instructions = builtins.list(dis.get_instructions(code))
     called = start = None
     for at, instruction in enumerate(instructions):
-        if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+        method = instruction.opname in ("LOAD_ATTR", "LOAD_METHOD")
+        if method or (instruction.opname == "LOAD_GLOBAL" and instruction.argval in names):
             called, start = instruction.argval, None
         elif instruction.opname == "PRECALL":
             start = instruction.offset
+        elif instruction.opname.startswith("CALL_INTRINSIC"):
+            pass  # Of the interpreter itself.
         elif instruction.opname.startswith("CALL") and called in names:
             after = instructions[at + 1].offset if at + 1 < len(instructions) else sys.maxsize
             found.append((instruction.offset if start is None else start, min(after, 2**31 - 1)))

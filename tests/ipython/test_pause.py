@@ -477,3 +477,15 @@ def test_a_cell_that_waits_for_a_signal_can_be_left(fresh: Kernel, tmp_path: Pat
     cell = running(fresh, SIGWAIT)
     fresh.control("lpf_cancel_request")
     assert cell.wait().reply["ename"] == "CellCancelled"
+
+
+def test_a_cell_that_waits_in_open_can_be_left(kernel: Kernel, tmp_path: Path) -> None:
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    cell = running(kernel, f"print('go', flush=True)\nopen({str(held)!r}).read()")
+    kernel.until_at(cell, 2)
+    job = kernel.pause()["id"]
+    assert kernel.run("1 + 1").results == ["2"]
+    kernel.control("lpf_resume_request", job=job)
+    held.write_text("all")
+    assert cell.wait().results == ["'all'"]
