@@ -342,7 +342,7 @@ class Cell:
     def abandon(self) -> None:
         """Put everything back that the cell, which will not run again, has borrowed."""
         if self.mine is None and self.lent is None:
-            self.swap.leave(self.outside)
+            self.swap.give_up(self.outside)
 
     def final_state(self) -> str:
         """The state of its job, now that it is over."""

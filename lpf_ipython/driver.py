@@ -91,7 +91,7 @@ class Driver:
             keep(coro)
             raise
         finally:
-            self._sigint.theirs()
+            self._sigint.end()
             self.cell.drivers.remove(self)
             self.cell.job.continuation = None
             self.cell.job.awaiting = None
@@ -121,6 +121,8 @@ class Driver:
                 if step.state == "abandoned":
                     raise Abandoned from None
                 raise
+            finally:
+                del step  # It may have an error, in whose traceback this frame is.
             send = yield from self._await(coro, awaitable)
 
     def _gate(self) -> Generator[Any, Any, None]:
@@ -128,7 +130,7 @@ class Driver:
         cell = self.cell
         order = cell.ordered
         if order is not None and order.kind == "pause" and not cell.is_parked:
-            self._sigint.theirs()
+            self._sigint.keep()
             cell.obey_pause(order)
         yield from self._held()
         while cell.left and cell.ordered is None:  # In the middle of their steps: they come first.
@@ -202,7 +204,7 @@ class Driver:
             if self.cell.ordered is None:
                 self._run(step, step.resume)
         elif order.kind == "pause":
-            self._sigint.theirs()
+            self._sigint.keep()
             self.cell.obey_pause(order)
             yield from self._held()
             if self.cell.ordered is None:

@@ -173,9 +173,12 @@ class KernelRunner:
         if request.detached:
             self.loop.call_soon(self._still_busy, request)
         elif not request.late:
-            self._give_turn()
+            self._give_turn(request)
 
-    def _give_turn(self) -> None:
+    def _give_turn(self, request: Request) -> None:
+        if request.telling:
+            request.owes_turn = True
+            return
         # Only after the handler's idle: the next cell's busy must not come before it.
         if self._turn.is_wanted:
             self.loop.call_soon(self._turn.give)
@@ -227,7 +230,8 @@ class KernelRunner:
             self._over(request, request.withdrawn.done())
             return
         try:
-            if request.withdrawn.done():
+            if request.withdrawn.done() or request.msg_id in self._withdrawn:
+                self._withdrawn.discard(request.msg_id)
                 self._abort(request)
                 self._over(request, True)
             else:
@@ -334,10 +338,12 @@ class KernelRunner:
         """Let the next one have its turn: by the handler, if that has not returned yet."""
         if request.background:
             return
-        if request.left.done():
-            self._turn.give()
-        else:
+        if not request.left.done():
             request.left.set_result(None)
+        elif request.telling:
+            request.owes_turn = True
+        else:
+            self._turn.give()
 
     # Sharing.
 
@@ -372,7 +378,9 @@ class KernelRunner:
 
     def changed_hands(self, cell: Cell, lent: bool) -> None:
         """A cell was lent out, or is back."""
-        request = self._requests[cell.job.id]
+        request = self._requests.get(cell.job.id)
+        if request is None:  # Its handler was interrupted, and has ended without it.
+            return
         if lent:
             self.hooks.count_up(cell)
             if not request.left.done():
@@ -440,19 +448,19 @@ class KernelRunner:
     def parked(self, cell: Cell, reason: str) -> None:
         """Let others run, and tell that the cell is paused."""
         job = cell.job
-        request = self._requests[job.id]
+        request = self._requests.get(job.id)
+        if request is None:  # Its handler was interrupted, and has ended without it.
+            return
         self.current = None
         cell.touched = True
         for other in self._open:
             other.in_order = False
-        if not request.left.done():
-            # From here to the end of the kernel's handler an interrupt would end the kernel.
-            sigint.put(self._at_idle.in_place_of(sigint.IGNORED))
         self.hooks.count_up(cell)
         for waiter in [waiter for waiter in self._waiters if waiter[0] is cell]:
             self._waiters.remove(waiter)
             self._served.append(waiter)
         self.jobs.change(job, "paused", reason)
+        sigint.put(self._at_idle.in_place_of(sigint.IGNORED))
         flush()
         if reason in _ANNOUNCED or request.announced:
             self._publisher.announce(request)
@@ -463,7 +471,7 @@ class KernelRunner:
         if request.marked or request.background:
             tell()
         else:
-            request.marked = True
+            request.marked = request.telling = True
             self._mark_queue(request, tell)
         self._leave(request)
 
@@ -472,6 +480,10 @@ class KernelRunner:
         assert request.cell is not None
         self._publisher.send(messages.STATE, state, request)
         self._answer(self._served, request.cell.job)
+        request.telling = False
+        if request.owes_turn:
+            request.owes_turn = False
+            self._turn.give()
 
     def _mark_queue(self, request: Request, posted: Callable[[], None]) -> None:
         request.collecting = True

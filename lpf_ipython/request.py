@@ -35,6 +35,10 @@ class Request:
     # Whether its handler returned when it was lent out; it keeps its turn.
     detached = False
     marked = False
+    # Whether it is yet to be told that the cell is paused, and whether the turn is to be given then:
+    # the next one may compute, and let nobody be told.
+    telling = False
+    owes_turn = False
 
     def __init__(
         self, stream: Any, ident: Any, parent: Any, loop: asyncio.AbstractEventLoop

@@ -14,6 +14,7 @@ import functools
 import inspect
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any, Protocol
 
@@ -70,7 +71,8 @@ class ShellHooks:
 
     def _put(self, name: str, ours: Any) -> None:
         # ipykernel asks for the signature in every cell; so it need not be worked out each time.
-        ours.__signature__ = inspect.signature(ours)
+        with suppress(ValueError, TypeError):  # Somebody's in C has none.
+            ours.__signature__ = inspect.signature(ours)
         self._ours[name] = ours
         vars(self.shell)[name] = ours
 

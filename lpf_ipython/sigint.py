@@ -57,6 +57,7 @@ class Sigint:
         self._arrived = arrived
         self._theirs: Any = None
         self._is_ours = False
+        self._passes_on = True
 
     def ours(self) -> None:
         """Take interrupts; the cell is not running."""
@@ -66,9 +67,20 @@ class Sigint:
 
     def theirs(self) -> None:
         """Give them back to the cell."""
+        self._passes_on = True
         if self._is_ours:
             self._is_ours = False
             put(self._theirs)
+
+    def keep(self) -> None:
+        """Take them, whatever handler the cell has, until they are given back: it is parked."""
+        self.ours()
+        self._passes_on = False
+
+    def end(self) -> None:
+        """Give them back for good."""
+        self.theirs()
+        del self._arrived  # Its owner's, who has this.
 
     def step_aside(self, handler: Any) -> None:
         """Let *handler*, if any, take interrupts while others run; `ours` has been called."""
@@ -80,7 +92,7 @@ class Sigint:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         handler = self._theirs
-        if handler is signal.default_int_handler:
+        if handler is signal.default_int_handler or not self._passes_on:
             self._arrived()
         elif callable(handler):
             handler(number, frame)

@@ -85,6 +85,16 @@ class SigintHandler(Item):
         return None  # Nothing, which changes nothing: the driver has seen to it.
 
 
+class KernelSigintHandler(SigintHandler):
+    """The same where nobody is left at a prompt: whoever parks the cell says who hears it next.
+
+    What was there before the cell began would raise KeyboardInterrupt in the event loop.
+    """
+
+    def leave(self, mine: Any, outside: Any) -> None:
+        pass
+
+
 class StreamWrite(Item):
     """The shell's own ``write`` on an output stream, there to keep a copy for the history."""
 
@@ -221,7 +231,7 @@ def items(shell: Any, streams: list[Any], kernel: Any = None) -> list[Item]:
     """Return the items for a shell; *streams* are those that its ``write`` copies are put on."""
     hook, trap = shell.displayhook, shell.display_trap
     found: list[Item] = [
-        SigintHandler(),
+        SigintHandler() if kernel is None else KernelSigintHandler(),
         *(StreamWrite(stream) for stream in streams),
         *(
             Attribute(sys, name)
@@ -287,8 +297,15 @@ class Swap:
             item.leave(ours, value)
         return mine
 
+    def give_up(self, outside: State) -> None:
+        """Put back what was there before a cell that will not run again."""
+        self.leave(outside)
+        for item, value in zip(self.items, outside, strict=True):
+            if isinstance(item, SigintHandler):
+                item.put(value)
+
     def lend(self, outside: State) -> State:
-        """The same for a cell that lets others in for a moment; `load` brings the items back."""
+        """What `leave` does, for a cell that lets others in for a moment; `load` brings the items back."""
         return [item.lend(value) for item, value in zip(self.items, outside, strict=True)]
 
     def settle(self, outside: State) -> None:

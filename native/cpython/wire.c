@@ -186,11 +186,11 @@ static void write_content(const char *text, char *to, size_t room)
     snprintf(to + used, room - used, "\"}");
 }
 
-static bool send_part(const char *data, size_t size, int flags)
+static bool send_part(void *socket, const char *data, size_t size, int flags)
 {
     int sent;
     do {
-        sent = wire.send(wire.socket, data, size, flags);
+        sent = wire.send(socket, data, size, flags);
     } while (sent < 0 && errno == EINTR);
     return sent >= 0;
 }
@@ -212,11 +212,12 @@ bool lpf_wire_send(const char *text)
         lpf_hmac_hex(&hmac, signature);
     }
     static const char delimiter[] = "<IDS|MSG>";
-    bool sent = send_part(wire.topic, strlen(wire.topic), SNDMORE | DONTWAIT) &&
-                send_part(delimiter, strlen(delimiter), SNDMORE | DONTWAIT) &&
-                send_part(signature, strlen(signature), SNDMORE | DONTWAIT);
+    void *socket = wire.socket;
+    bool sent = send_part(socket, wire.topic, strlen(wire.topic), SNDMORE | DONTWAIT) &&
+                send_part(socket, delimiter, strlen(delimiter), SNDMORE | DONTWAIT) &&
+                send_part(socket, signature, strlen(signature), SNDMORE | DONTWAIT);
     for (int i = 0; i < 4 && sent; i++) {
-        sent = send_part(parts[i], strlen(parts[i]), (i < 3 ? SNDMORE : 0) | DONTWAIT);
+        sent = send_part(socket, parts[i], strlen(parts[i]), (i < 3 ? SNDMORE : 0) | DONTWAIT);
     }
     return sent;
 }
@@ -241,9 +242,10 @@ PyObject *lpf_wire_multipart_py(PyObject *module, PyObject *parts)
     }
     bool sent = true;
     int problem = 0;
+    void *socket = wire.socket; /* It may be taken back while this message is sent. */
     Py_BEGIN_ALLOW_THREADS atomic_store(&wire.held, true);
     for (Py_ssize_t i = 0; i < count && sent; i++) {
-        sent = send_part(PyBytes_AS_STRING(kept[i]), (size_t)PyBytes_GET_SIZE(kept[i]),
+        sent = send_part(socket, PyBytes_AS_STRING(kept[i]), (size_t)PyBytes_GET_SIZE(kept[i]),
                          i < count - 1 ? SNDMORE : 0);
     }
     problem = errno;

@@ -69,6 +69,32 @@ def test_an_interrupt_right_behind_a_pause_ends_what_a_program_waits_for(kernel:
     assert cell.wait().reply["ename"] == "KeyboardInterrupt"
 
 
+# An interrupt comes while the state of a cell is taken away.
+WITHIN = """
+import os, signal, lpf_ipython.swap as module
+leave = module.Swap.leave
+def interrupted(swap, outside):
+    mine = leave(swap, outside)
+    module.Swap.leave = leave
+    os.kill(os.getpid(), signal.SIGINT)
+    return mine
+module.Swap.leave = interrupted
+"""
+
+
+@pytest.mark.parametrize("more", ["", "import asyncio\nawait asyncio.sleep(0)\n"])
+def test_an_interrupt_within_a_pause_leaves_the_shell_whole(kernel: Kernel, more: str) -> None:
+    kernel.run("stop = False")
+    kernel.run(WITHIN)
+    cell = kernel.start(more + WAIT, cell_id="notebook's")
+    cell.prints("go")
+    job = kernel.pause()["id"]
+    assert kernel.run("1 + 1").results == ["2"]
+    kernel.control("lpf_cancel_request", job=job)
+    assert cell.wait().reply["status"] == "error"
+    assert kernel.run("2 + 2").results == ["4"]
+
+
 def test_an_interrupt_does_not_reach_a_paused_cell(kernel: Kernel) -> None:
     cell, job = paused(
         kernel, "import asyncio\nprint('go')\nevent = asyncio.Event()\nawait event.wait()"
