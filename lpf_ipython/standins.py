@@ -15,10 +15,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import lpf
+
+from . import sigint
 
 __all__ = ["StandIns"]
 
@@ -59,9 +61,15 @@ def _system(command: Any) -> int:
     sys.audit("os.system", command)
     defaults = [signal.SIGINT, signal.SIGQUIT]
     child = os.posix_spawn("/bin/sh", [b"sh", b"-c", command], os.environ, setsigdef=defaults)
-    while True:
-        with suppress(KeyboardInterrupt):
-            return wait(child)
+    before = sigint.put(_childs)
+    try:
+        return wait(child)
+    finally:
+        sigint.put(before)
+
+
+def _childs(number: int, frame: FrameType | None) -> None:
+    """Hears an interrupt that is for the child."""
 
 
 def wait(child: int) -> int:

@@ -447,11 +447,17 @@ def test_the_published_state_has_the_documented_fields(kernel: Kernel) -> None:
     ends(kernel, cell, job["id"])
 
 
-# The signal comes to the main thread when somebody writes to $HELD.
+# The signal comes to the main thread when somebody writes to $HELD, and as soon as that waits for it: a
+# resumed cell is said to run a moment before it does.
 SIGWAIT = """
-import os, signal, threading
+import os, signal, threading, time
+def is_waited_for():
+    with open(f'/proc/self/task/{os.getpid()}/syscall') as call:
+        return call.read().split()[0] in ('128', '137')  # rt_sigtimedwait
 def send():
     open(os.environ['HELD']).read()
+    while not is_waited_for():
+        time.sleep(0.01)
     signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 threading.Thread(target=send, daemon=True).start()
