@@ -374,8 +374,10 @@ def add_pillow() -> None:
     source = Image.effect_mandelbrot((256, 256), (-2, -1.5, 1, 1.5), 60).convert("RGB")
 
     def packed(kind: str, **options: Any) -> bytes:
+        # Of a copy: save() keeps its options on the image while it runs, so that two of one image,
+        # in threads too, mix their options.
         out = io.BytesIO()
-        source.save(out, kind, **options)
+        source.copy().save(out, kind, **options)
         return out.getvalue()
 
     png, jpeg = packed("PNG"), packed("JPEG")
