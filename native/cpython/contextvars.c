@@ -9,6 +9,10 @@
  * it by a pointer.  Only where both have set variables by the end are they merged: the launcher's,
  * and over them what the function has changed since its launch.
  *
+ * A step of a coroutine (`stays`) has its task's own Context, which others of that task run in meanwhile:
+ * what they set is to be seen by the step, and the other way round, as with every await.  There nothing
+ * is exchanged.
+ *
  * Contexts that the function has entered further in (Context.run) are not entered while it stands still:
  * others may enter them, and find there what the function has set.
  *
@@ -29,7 +33,7 @@ static void put(PyThreadState *ts, PyContext *context, PyHamtObject *vars)
 void lpf_contextvars_begin(PyThreadState *ts, struct lpf_contextvars *v)
 {
     v->shared = (PyContext *)ts->context;
-    if (v->shared != NULL) {
+    if (v->shared != NULL && !v->stays) {
         v->at_launch = (PyHamtObject *)Py_NewRef((PyObject *)v->shared->ctx_vars);
     }
 }
@@ -126,23 +130,26 @@ void lpf_contextvars_leave(PyThreadState *ts, struct lpf_contextvars *v)
     if (ts->context != (PyObject *)v->shared || v->entered != NULL) {
         step_out(ts, v);
     }
-    if (v->callers == NULL) { /* For the first time. */
+    if (!v->left) {
+        v->left = true;
         Py_INCREF(v->shared);
-        v->callers = (PyHamtObject *)Py_NewRef((PyObject *)v->at_launch);
+        v->callers = (PyHamtObject *)Py_XNewRef((PyObject *)v->at_launch);
+    }
+    if (v->stays) {
+        return;
     }
     v->own = v->shared->ctx_vars;
     put(ts, v->shared, v->callers);
     v->callers = NULL;
-    v->left = true;
 }
 
 void lpf_contextvars_resume(PyThreadState *ts, struct lpf_contextvars *v)
 {
-    if (v->shared == NULL || v->own == NULL) {
-        return;
-    }
     if (v->entered != NULL) {
         step_in(v);
+    }
+    if (v->own == NULL) {
+        return;
     }
     v->callers = v->shared->ctx_vars;
     put(ts, v->shared, v->own);

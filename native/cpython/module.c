@@ -90,6 +90,8 @@ PyDoc_STRVAR(watch_interrupts_doc,
 static PyMethodDef methods[] = {
     {"launch", (PyCFunction)(void (*)(void))lpf_launch_py, METH_FASTCALL | METH_KEYWORDS,
      launch_doc},
+    {"_launch_step", (PyCFunction)(void (*)(void))lpf_launch_step_py, METH_FASTCALL | METH_KEYWORDS,
+     "launch, with context variables that whoever runs in its Context meanwhile sees and sets."},
     {"call", (PyCFunction)(void (*)(void))lpf_call_py, METH_FASTCALL | METH_KEYWORDS, call_doc},
     {"pause", (PyCFunction)(void (*)(void))lpf_pause_py, METH_FASTCALL, pause_doc},
     {"current", lpf_current_py, METH_NOARGS, current_doc},

@@ -40,7 +40,8 @@ struct lpf_contextvars {
     PyHamtObject *callers; /* While the function runs, from its first resume on. */
     PyHamtObject *own;     /* While it stands still. */
     struct lpf_entered *entered;
-    bool left; /* It has stood still at least once. */
+    bool left;  /* It has stood still at least once. */
+    bool stays; /* Nothing is exchanged: the Context is the function's own. */
 };
 
 /* Each belongs to one move; the function's thread state need not be loaded. */
@@ -187,6 +188,7 @@ void lpf_continuation_leave_native(PyThreadState *ts, Continuation *c, enum lpf_
 /* Raises it; always -1. */
 int lpf_continuation_raise_thrown(Continuation *c);
 PyObject *lpf_launch_py(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *lpf_launch_step_py(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *lpf_resume_py(Continuation *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *lpf_throw_py(Continuation *, PyObject *, PyObject *);
 PyObject *lpf_pause_py(PyObject *, PyObject *const *, Py_ssize_t);

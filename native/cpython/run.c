@@ -298,17 +298,33 @@ Continuation *lpf_continuation_make(PyThreadState *ts, const char *verb, PyObjec
     return c;
 }
 
+static inline PyObject *launch(PyObject *const *args, Py_ssize_t positional, PyObject *keywords,
+                               bool variables_stay)
+{
+    uint64_t limit_ns;
+    PyThreadState *ts = PyThreadState_Get();
+    Continuation *c = lpf_continuation_make(ts, "launch", args, positional, keywords, &limit_ns);
+    if (c != NULL) {
+        c->contextvars.stays = variables_stay;
+        if (limit_ns != 0) {
+            lpf_continuation_run(ts, c, limit_ns);
+        }
+    }
+    return (PyObject *)c;
+}
+
 PyObject *lpf_launch_py(PyObject *module, PyObject *const *args, Py_ssize_t positional,
                         PyObject *keywords)
 {
-    uint64_t limit_ns;
     (void)module;
-    PyThreadState *ts = PyThreadState_Get();
-    Continuation *c = lpf_continuation_make(ts, "launch", args, positional, keywords, &limit_ns);
-    if (c != NULL && limit_ns != 0) {
-        lpf_continuation_run(ts, c, limit_ns);
-    }
-    return (PyObject *)c;
+    return launch(args, positional, keywords, false);
+}
+
+PyObject *lpf_launch_step_py(PyObject *module, PyObject *const *args, Py_ssize_t positional,
+                             PyObject *keywords)
+{
+    (void)module;
+    return launch(args, positional, keywords, true);
 }
 
 /* Parses (timeout=None) of resume and (exc, timeout=None) of throw, and checks the state. */

@@ -206,7 +206,7 @@ class _Steps(Coroutine[Any, Any, _T]):
         try:
             if step is not None:
                 return self._go_on(step, loop, task, None)
-            step = _native.launch(self._coro.send, value, timeout=self._quantum)
+            step = _native._launch_step(self._coro.send, value, timeout=self._quantum)
             if step.done:
                 return step.result()
             self._elapsed = 0.0
@@ -229,7 +229,7 @@ class _Steps(Coroutine[Any, Any, _T]):
                 if early and _postpone(error):
                     error = None
                 return self._go_on(step, loop, task, error)
-            step = _native.launch(self._coro.throw, error, timeout=self._quantum)
+            step = _native._launch_step(self._coro.throw, error, timeout=self._quantum)
             self._elapsed = 0.0
             return self._leave(step, loop, task)
         finally:
@@ -611,7 +611,7 @@ def _after_limit(c: _native.Continuation[Any], limit: _Limit, quantum: float) ->
 def _drive(
     call: Callable[[], _T], name: str, quantum: float, limit: _Limit | None
 ) -> Generator[Any, None, _T]:
-    c = _native.launch(call, timeout=quantum if limit is None else limit.slice(quantum))
+    c = _native._launch_step(call, timeout=quantum if limit is None else limit.slice(quantum))
     while not c.done:
         error: BaseException | None = None
         _turns.stands(c, name)

@@ -190,6 +190,52 @@ def test_the_context_of_a_preempted_task_is_not_entered(run: Run) -> None:
     assert run(main()) == ["entered"]
 
 
+def test_callbacks_share_the_context_of_a_preempted_task(run: Run) -> None:
+    """As in every await: they see what its step has set so far, and it sees what they set."""
+
+    async def main() -> tuple[str, str]:
+        context = contextvars.copy_context()
+        task = asyncio.create_task(compute(), context=context)
+        found: list[str] = []
+
+        def call_back() -> None:
+            found.append(variable.get())
+            variable.set("callback")
+
+        while variable not in context:
+            await asyncio.sleep(0)
+        assert not task.done()
+        asyncio.get_running_loop().call_soon(call_back, context=context)
+        return await task, found[0]
+
+    async def compute() -> str:
+        variable.set("step")
+        while variable.get() == "step":
+            pass
+        return variable.get()
+
+    assert run(main()) == ("callback", "step")
+
+
+def test_the_awaiting_task_of_a_preempted_function_shares_its_context(run: Run) -> None:
+    async def main() -> tuple[str, str]:
+        context = contextvars.copy_context()
+        running = asyncio.create_task(aio.run(compute), context=context)
+        while variable not in context:
+            await asyncio.sleep(0)
+        seen = context[variable]
+        context.run(variable.set, "set from outside")
+        return seen, await running
+
+    def compute() -> str:
+        variable.set("function")
+        while variable.get() == "function":
+            pass
+        return variable.get()
+
+    assert run(main()) == ("function", "set from outside")
+
+
 # ---- Cancellation -------------------------------------------------------------------------
 
 
