@@ -64,10 +64,11 @@ class Notice(View):
         """Return the same as a small block."""
         where = f"&ensp;{_code(self.where)}" if self.where else ""
         head = f"<b>[{self.job}] {escape(self.state)}</b>{where}"
+        # A front end that shows the same itself knows it by the class, and hides it.
         if not self.paused:
-            return f'<div style="{_MUTED}">{head}</div>'
+            return f'<div class="lpf-notice" style="{_MUTED}">{head}</div>'
         commands = "&ensp;".join(_code(f"%lpf {name} {self.job}") for name in _COMMANDS)
-        return f'<div>{head}<div style="{_MUTED}">{commands}</div></div>'
+        return f'<div class="lpf-notice">{head}<div style="{_MUTED}">{commands}</div></div>'
 
 
 def notice(job: JobLike) -> Notice:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from lab.conftest import ON_ONE_PYTHON
@@ -156,6 +158,57 @@ def test_c_code_that_cannot_be_left_is_told_until_it_ends(lab: Page) -> None:
     lab.bar_button(1, "Resume").click()
     lab.wait_for_mark(1, r"\d+ s")
     expect(lab.page.locator(".Toastify__toast")).to_have_count(0)
+
+
+def test_a_cell_is_known_to_run_though_c_code_has_kept_the_kernel_from_saying_so(
+    lab: Page,
+) -> None:
+    nested = "nested = ()\nfor _ in range(29):\n    nested = nested, nested"
+    lab.open("silent", f"%load_ext lpf\n{nested}", "hash(nested)\nwhile True:\n    pass")
+    lab.run_to_end(0)
+    lab.run(1)
+    lab.press("pause")
+    lab.wait_for_bar(1, "^Paused .*at line [123] ", seconds=90)
+    lab.bar_button(1, "Cancel").click()
+    lab.wait_for_output(1, "CellCancelled")
+    expect(lab.page.locator(".Toastify__toast")).to_have_count(0)
+
+
+def test_the_bar_of_a_long_cell_is_in_sight(lab: Page) -> None:
+    assigned = "\n".join(f"a{number} = {number}" for number in range(80))
+    told = "for number in range(80):\n    print(number)"
+    lab.open("tall", "%load_ext lpf", f"{assigned}\n{told}\nwhile True:\n    pass")
+    lab.run_to_end(0)
+    lab.run(1)
+    lab.wait_for_output(1, "79")
+    lab.press("pause")
+    lab.wait_for_mark(1, "paused")
+    for part in ("^a0 = 0$", "^a40 = 40$", "^for number"):
+        line = lab.cell(1).locator(".cm-line", has_text=re.compile(part))
+        line.evaluate("node => node.scrollIntoView({block: 'start'})")
+        expect(lab.bar(1)).to_be_in_viewport(ratio=1)
+    output = lab.cell(1).locator(".jp-Cell-outputWrapper")
+    output.evaluate("node => node.scrollIntoView({block: 'end'})")
+    expect(lab.bar(1)).to_be_in_viewport(ratio=1)
+    # Nothing covers its buttons.
+    lab.bar_button(1, "Cancel").click()
+    lab.wait_for_output(1, "CellCancelled")
+
+
+def test_what_the_bar_says_is_not_said_twice(lab: Page) -> None:
+    lab.open("once", "%load_ext lpf\ndone = False", f"%%timeout 100ms\n{LOOP}", "done = True")
+    lab.run_to_end(0)
+    lab.run(1)
+    lab.wait_for_bar(1, "^Paused after its limit of 100 ms at line [34] ")
+    notice = lab.cell(1).locator(".lpf-notice")
+    expect(notice).to_have_count(1)
+    expect(notice).to_be_hidden()
+    lab.run_to_end(2)
+    lab.bar_button(1, "Resume").click()
+    # There is no bar any more to say how long it took.
+    expect(notice).to_contain_text("finished after")
+    expect(notice).to_be_visible()
+    lab.wait_for_output(1, "ended by itself")
 
 
 def test_a_cell_that_does_not_let_itself_be_unwound_is_abandoned(lab: Page) -> None:

@@ -68,6 +68,54 @@ def test_a_page_that_is_loaded_anew(lab: Page) -> None:
     expect(lab.bar(1)).to_have_count(0)
 
 
+def test_a_cell_that_is_drawn_late_in_a_page_that_is_loaded_anew(lab: Page, server: Server) -> None:
+    # So JupyterLab gives a cell its parts only when it comes near to what is seen.
+    server.set("@jupyterlab/notebook-extension:tracker", windowingMode="full")
+    far = 60
+    fillers = [f"x{number} = {number}\n#\n#" for number in range(1, far)]
+    name = server.new_notebook(
+        "far", "%load_ext lpf\ndone = False", *fillers, "while not done:\n    pass\n'a value'"
+    )
+    cell = lab.page.locator(".jp-CodeCell", has_text="while not done")
+    try:
+        lab.visit(f"lab/tree/{name}?reset")
+        lab.run_to_end(0)
+        lab.keys(*["ArrowDown"] * far, "Control+Enter")
+        lab.press("pause")
+        expect(cell.locator(".lpf-bar-text")).to_contain_text("Paused at line")
+        lab.save()
+        lab.page.reload()
+        lab.wait_for_kernel()
+        lab.wait_for_button("pause", title="Resume")
+        expect(cell.locator(".jp-InputArea")).to_have_count(0)
+        lab.select(0)
+        lab.keys(*["ArrowDown"] * far)
+        expect(cell.locator(".jp-Cell-inputWrapper + .lpf-bar")).to_contain_text("Paused at line")
+        expect(cell.locator(".lpf-here")).to_have_count(1)
+        prompt = cell.locator(".jp-InputPrompt").first
+        expect(prompt).to_have_text("[*]:")
+        expect(prompt).to_have_attribute("data-lpf", "paused")
+        cell.locator(".lpf-bar").get_by_role("button", name="Cancel").click()
+        expect(cell.locator(".jp-Cell-outputWrapper")).to_contain_text("CellCancelled")
+        assert not lab.complaints
+    finally:
+        server.set("@jupyterlab/notebook-extension:tracker")
+
+
+def test_a_paused_cell_that_is_moved(lab: Page) -> None:
+    pause_second_cell(lab, "moved")
+    lab.select(1)
+    lab.keys("Control+Shift+ArrowDown")
+    lab.wait_for_bar(2, "^Paused at line [23]")
+    lab.wait_for_mark(2, "paused")
+    expect(lab.cell(2).locator(".lpf-here")).to_have_count(1)
+    lab.run_to_end(1)
+    lab.bar_button(2, "Resume").click()
+    lab.wait_for_output(2, "go.*ended by itself.*a value")
+    lab.wait_for_prompt(2, "2")
+    assert not lab.complaints
+
+
 def test_two_windows(lab: Page, browser: Browser, server: Server) -> None:
     pause_second_cell(lab, "windows")
     lab.save()

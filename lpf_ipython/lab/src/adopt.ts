@@ -13,6 +13,10 @@ import { hasEnded, type Job } from './protocol';
 export class Adoption {
   constructor(private readonly panel: NotebookPanel) {
     panel.disposed.connect(() => this.follow(null, null));
+    // A cell that is moved, or put back, no longer waits for its request.
+    void panel.context.ready.then(() => {
+      panel.content.model?.cells.changed.connect(() => setTimeout(() => this.renew(), 0));
+    });
   }
 
   follow(kernel: Kernel.IKernelConnection | null, cells: Cells | null): void {
@@ -28,19 +32,32 @@ export class Adoption {
 
   /** Adopts the cells of jobs that nobody here waits for, and lets go of those that are over. */
   private renew(): void {
+    if (this.panel.isDisposed) {
+      return;
+    }
     for (const job of this._cells?.jobs ?? []) {
       const cell = this.cellOf(job);
       if (cell === null || job.msgId === null) {
         continue;
       }
-      if (!hasEnded(job) && !this._adopted.has(job.msgId)) {
-        this._adopted.set(job.msgId, cell.model);
-        cell.setPrompt('*');
+      if (!hasEnded(job) && this._adopted.get(job.msgId) !== cell.model) {
+        this.adopt(job.msgId, cell);
       } else if (hasEnded(job) && this._adopted.delete(job.msgId)) {
         cell.model.executionCount = job.executionCount;
         cell.setPrompt(job.executionCount === null ? '' : String(job.executionCount));
       }
     }
+  }
+
+  private adopt(msgId: string, cell: CodeCell): void {
+    this._adopted.set(msgId, cell.model);
+    cell.setPrompt('*');
+    // One that was not drawn yet forgets it then.
+    void cell.ready.then(() => {
+      if (this._adopted.get(msgId) === cell.model && !cell.isDisposed) {
+        cell.setPrompt('*');
+      }
+    });
   }
 
   /** The cell of a job, unless it was run from this window. */
@@ -58,7 +75,7 @@ export class Adoption {
   private show(_: unknown, message: KernelMessage.IIOPubMessage): void {
     const parent = message.parent_header as Partial<KernelMessage.IHeader>;
     const model = this._adopted.get(parent.msg_id ?? '');
-    if (model === undefined || this.panel.context.model.collaborative) {
+    if (model === undefined || model.isDisposed || this.panel.context.model.collaborative) {
       return; // In a shared document the window that has sent the cell adds its output.
     }
     if (KernelMessage.isClearOutputMsg(message)) {

@@ -77,6 +77,13 @@ function follow(kernel: Kernel.IKernelConnection, cells: Cells): void {
       content: message.content
     });
   });
+  kernel.anyMessage.connect((_, { msg, direction }) => {
+    if (direction === 'send' && isCell(msg) && kernel.connectionStatus === 'connected') {
+      cells.sent(msg.header.msg_id);
+    } else if (direction === 'recv' && msg.header.msg_type === 'execute_reply') {
+      cells.answered((msg.parent_header as KernelMessage.IHeader).msg_id);
+    }
+  });
   kernel.statusChanged.connect((_, status) => {
     if (['restarting', 'autorestarting', 'dead', 'terminating'].includes(status)) {
       cells.forget();
@@ -89,6 +96,8 @@ function follow(kernel: Kernel.IKernelConnection, cells: Cells): void {
   kernel.connectionStatusChanged.connect((_, status) => {
     if (status === 'connected') {
       void probe(kernel, cells);
+    } else {
+      cells.forgetSent();
     }
   });
   kernel.disposed.connect(() => cells.dispose());
@@ -96,6 +105,10 @@ function follow(kernel: Kernel.IKernelConnection, cells: Cells): void {
   if (kernel.connectionStatus === 'connected') {
     void probe(kernel, cells);
   }
+}
+
+function isCell({ header, content }: KernelMessage.IMessage): boolean {
+  return header.msg_type === 'execute_request' && !(content as { silent?: boolean }).silent;
 }
 
 /** Asks a Python kernel whether it has lpf; others would log an error for nothing. */

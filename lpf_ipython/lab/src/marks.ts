@@ -37,6 +37,10 @@ export class Marks {
     private readonly inspectAside: (job: Job) => void
   ) {
     panel.disposed.connect(() => this.follow(null));
+    // A cell that is moved, or put back, is a new widget.
+    void panel.context.ready.then(() => {
+      panel.content.model?.cells.changed.connect(() => this.renewSoon());
+    });
     panel.content.node.addEventListener('mousedown', event => this.giveBackFocus(event));
   }
 
@@ -92,6 +96,7 @@ export class Marks {
     if (this.panel.isDisposed) {
       return;
     }
+    this.forgetDisposed();
     let running = false;
     for (const cell of this.panel.content.widgets) {
       if (cell.model.type === 'code') {
@@ -109,6 +114,16 @@ export class Marks {
   renewSoon(): void {
     clearTimeout(this._timer);
     this._timer = setTimeout(() => this.renew(), 20);
+  }
+
+  private forgetDisposed(): void {
+    for (const widgets of [this._bars, this._inspectors]) {
+      for (const cell of widgets.keys()) {
+        if (cell.isDisposed) {
+          widgets.delete(cell);
+        }
+      }
+    }
   }
 
   private markOf(cell: CodeCell): Mark {
@@ -152,6 +167,10 @@ export class Marks {
   }
 
   private draw(cell: CodeCell, mark: Mark): void {
+    if (cell.isPlaceholder()) {
+      this.drawWhenReady(cell);
+      return;
+    }
     cell.node.dataset['lpf'] = mark.kind;
     const prompt = cell.inputArea?.promptNode;
     if (prompt) {
@@ -169,6 +188,14 @@ export class Marks {
     } else if (bar) {
       this._bars.delete(cell);
       this.remove(cell, bar);
+    }
+  }
+
+  /** JupyterLab gives a cell its input and output when it comes near to what is seen. */
+  private drawWhenReady(cell: CodeCell): void {
+    if (!this._awaited.has(cell)) {
+      this._awaited.add(cell);
+      void cell.ready.then(() => this.renewSoon());
     }
   }
 
@@ -260,6 +287,7 @@ export class Marks {
 
   /** Whether the reply has come. */
   private readonly _futures = new WeakMap<Future, boolean>();
+  private readonly _awaited = new WeakSet<CodeCell>();
   private readonly _bars = new Map<CodeCell, Bar>();
   private readonly _inspectors = new Map<CodeCell, Inspector>();
   private _cells: Cells | null = null;

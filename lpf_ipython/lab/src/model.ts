@@ -53,6 +53,8 @@ export interface Target {
 const SETTLED = 200;
 /** Milliseconds: the kernel answers a pause sooner, if its control thread runs at all. */
 const UNHEARD = 1500;
+/** Milliseconds: a kernel that has nothing else to do says sooner that a cell runs, if it can say anything. */
+const SAID = 1000;
 /** Seconds: a pause that takes longer is told what it waits for. */
 const SOON = 1;
 
@@ -163,12 +165,36 @@ export class Cells {
     }
   }
 
+  /** Takes note of an execute request that was sent from here. */
+  sent(msgId: string): void {
+    this._sent.add(msgId);
+    this.later(() => this.presume(), SAID);
+  }
+
+  /** Takes note of the reply to one. */
+  answered(msgId: string): void {
+    this._sent.delete(msgId);
+    for (const [waiting, paused] of this._behind) {
+      if (paused === msgId) {
+        this._behind.delete(waiting);
+      }
+    }
+    this.later(() => this.presume(), SAID);
+  }
+
+  /** Replies may have been lost. */
+  forgetSent(): void {
+    this._sent.clear();
+    this._behind.clear();
+  }
+
   /** The kernel is a new one, or gone: nothing that was known is so any more. */
   forget(): void {
     this._jobs.clear();
     this._running.clear();
     this._heard.clear();
     this._publishedAt.clear();
+    this.forgetSent();
     this._loaded = 'unknown';
     this.endPause();
     this.emit();
@@ -183,7 +209,11 @@ export class Cells {
   async pause(): Promise<Reply> {
     this._pausing = true;
     this.emit();
-    const unheard = this.later(() => void this.signal(), UNHEARD);
+    let signalled = false;
+    const unheard = this.later(() => {
+      signalled = true;
+      void this.signal();
+    }, UNHEARD);
     const reply = await this.request('lpf_pause_request', { within: SOON });
     this.forgetTimer(unheard);
     if (!this._pausing) {
@@ -196,7 +226,8 @@ export class Cells {
       this.endPause();
     }
     this.emit();
-    return reply;
+    // After the signal, there was nothing left to pause; that is yet to be published.
+    return signalled ? { ok: true, content: reply.content } : reply;
   }
 
   /** Lets a paused cell go on, for so many seconds or without a limit. */
@@ -212,8 +243,12 @@ export class Cells {
     if (job !== 'running') {
       return this.request('lpf_cancel_request', { job: job.id });
     }
+    const meant = this.running.at(-1);
     await this.refresh();
-    const running = this.jobs.filter(each => each.state === 'running').at(-1);
+    const running =
+      this.jobs.filter(each => each.state === 'running').at(-1) ??
+      // A kernel that could not answer before may have paused it meanwhile.
+      this.paused.find(each => each.msgId === meant);
     if (running === undefined) {
       return { ok: false, reason: 'no cell is running', content: {} };
     }
@@ -273,7 +308,36 @@ export class Cells {
     } else {
       this.end(job.msgId);
     }
+    if (job.state === 'paused' && job.msgId !== null) {
+      this.noteBehind(job.msgId);
+    }
     this.emit();
+  }
+
+  /** What was sent before a cell is paused waits for it; what is sent later does not. */
+  private noteBehind(paused: string): void {
+    for (const msgId of this._sent) {
+      if (msgId !== paused && this.jobOf(msgId) === null) {
+        this._behind.set(msgId, paused);
+      }
+    }
+  }
+
+  /**
+   * C code that takes the interpreter for itself at once keeps the kernel from saying that its cell
+   * has begun. The first of those that wait for nothing else does run, then.
+   */
+  private presume(): void {
+    if (this._loaded !== 'yes' || this._running.size > 0) {
+      return;
+    }
+    for (const msgId of this._sent) {
+      if (!this._behind.has(msgId) && this.jobOf(msgId)?.state !== 'paused') {
+        this.begin(msgId);
+        this.emit();
+        return;
+      }
+    }
   }
 
   private noteStatus(message: Published): void {
@@ -376,6 +440,10 @@ export class Cells {
   private readonly _publishedAt = new Map<number, number>();
   private readonly _running = new Map<string, number>();
   private readonly _asksAfter = new Set<string>();
+  /** The execute requests from here that have no reply yet, in order. */
+  private readonly _sent = new Set<string>();
+  /** Of those that wait for a paused one: which. */
+  private readonly _behind = new Map<string, string>();
   private readonly _timers = new Set<Timer>();
   private _loaded: Loaded = 'unknown';
   private _pausing = false;

@@ -114,6 +114,69 @@ describe('what runs', () => {
   });
 });
 
+describe('a request of which nothing is heard', () => {
+  beforeEach(async () => {
+    await cells.refresh();
+  });
+
+  it('is taken to run when the kernel has nothing else to do', async () => {
+    cells.sent('m1');
+    cells.sent('m2');
+    expect(cells.running).toEqual([]);
+    await vi.runAllTimersAsync();
+    expect(cells.running).toEqual(['m1']);
+    expect(cells.target(null)).toEqual({ pause: true, resume: null, cancel: 'running' });
+    status('busy', 'm1');
+    status('idle', 'm1');
+    cells.answered('m1');
+    expect(cells.running).toEqual([]);
+    await vi.runAllTimersAsync();
+    expect(cells.running).toEqual(['m2']);
+  });
+
+  it('is not when it was answered, or another one runs', async () => {
+    cells.sent('m1');
+    cells.answered('m1');
+    await vi.runAllTimersAsync();
+    expect(cells.running).toEqual([]);
+    status('busy', 'm5');
+    cells.sent('m2');
+    await vi.runAllTimersAsync();
+    expect(cells.running).toEqual(['m5']);
+  });
+
+  it('is not when it waits for a paused one', async () => {
+    cells.sent('m3');
+    cells.sent('m4');
+    status('busy', 'm3');
+    tell(PAUSED);
+    await vi.runAllTimersAsync();
+    expect(cells.running).toEqual([]);
+    cells.sent('m5'); // It does not wait.
+    await vi.runAllTimersAsync();
+    expect(cells.running).toEqual(['m5']);
+    status('idle', 'm5');
+    cells.answered('m5');
+    tell(RUNNING);
+    tell({ ...PAUSED, state: 'finished' });
+    cells.answered('m3');
+    await vi.runAllTimersAsync();
+    expect(cells.running).toEqual(['m4']);
+  });
+
+  it('is not when its reply may have been lost, or the kernel is not known to have lpf', async () => {
+    cells.sent('m1');
+    cells.forgetSent();
+    await vi.runAllTimersAsync();
+    expect(cells.running).toEqual([]);
+    kernel.answers = {};
+    await cells.refresh();
+    cells.sent('m2');
+    await vi.runAllTimersAsync();
+    expect(cells.running).toEqual([]);
+  });
+});
+
 describe('what the buttons act on', () => {
   it('is nothing at first', () => {
     expect(cells.target(null)).toEqual({ pause: false, resume: null, cancel: null });
@@ -191,6 +254,26 @@ describe('requests', () => {
     };
     expect(await cells.pause()).toMatchObject({ ok: true });
     expect(cells.paused.map(job => job.id)).toEqual([3]);
+  });
+
+  it('are not complained about when what the signal did is yet to be published', async () => {
+    status('busy', 'm3');
+    kernel.ask = async () => {
+      await new Promise(resolve => setTimeout(resolve, 5000));
+      return { status: 'error', evalue: 'no cell is running' };
+    };
+    const paused = cells.pause();
+    await vi.advanceTimersByTimeAsync(6000);
+    expect(await paused).toMatchObject({ ok: true });
+    expect(cells.isPausing).toBe(false);
+  });
+
+  it('cancel the cell that was meant, if it was paused before they were heard', async () => {
+    status('busy', 'm3');
+    kernel.answers['lpf_jobs_request'] = { status: 'ok', jobs: [PAUSED] };
+    kernel.answers['lpf_cancel_request'] = { status: 'ok', job: PAUSED };
+    expect(await cells.cancel('running')).toMatchObject({ ok: true });
+    expect(kernel.asked.at(-1)).toEqual(['lpf_cancel_request', { job: 3 }]);
   });
 
   it('say so where no signal can be sent', async () => {
