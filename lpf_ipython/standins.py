@@ -60,10 +60,10 @@ def _system(command: Any) -> int:
     command = os.fsencode(command)
     sys.audit("os.system", command)
     defaults = [signal.SIGINT, signal.SIGQUIT]
-    child = os.posix_spawn("/bin/sh", [b"sh", b"-c", command], os.environ, setsigdef=defaults)
-    before = sigint.put(_childs)
+    before = sigint.put(_childs)  # First of all: the child may run before posix_spawn has returned.
     try:
-        return wait(child)
+        shell = [b"sh", b"-c", command]
+        return wait(os.posix_spawn("/bin/sh", shell, os.environ, setsigdef=defaults))
     finally:
         sigint.put(before)
 

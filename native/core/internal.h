@@ -280,6 +280,9 @@ void lpf__preempt_forked(
     struct lpf__thread *t); /* In the child; NULL: not a user of this library. */
 /* The host's wish to hear of signals from outside when nothing runs. */
 extern void (*volatile lpf__external)(struct lpf__thread *t);
+/* And of signals that the process has sent to one of its threads: in the handler, on that thread, which
+ * need not be a user of this library. */
+extern void (*volatile lpf__poked)(void *ucontext);
 
 /* ---- codemap.c ---------------------------------------------------------------------------- */
 

@@ -28,6 +28,7 @@
 
 int lpf__signal = SIGURG;
 void (*volatile lpf__external)(struct lpf__thread *t);
+void (*volatile lpf__poked)(void *ucontext);
 
 static volatile sig_atomic_t installed;
 static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -175,6 +176,8 @@ static void handler(int number, siginfo_t *info, void *ucontext)
     (void)number;
     if (from_outside(info)) {
         hear_outside(t);
+    } else if (info->si_code == SI_TKILL && lpf__poked != NULL) {
+        lpf__poked(ucontext);
     }
     if (t != NULL) {
         if (info->si_code == SI_TIMER) {

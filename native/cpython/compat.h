@@ -146,6 +146,51 @@ static inline bool lpf_signals_pending(PyThreadState *ts)
 #endif
 }
 
+/* The GIL: of the runtime in 3.11, of an interpreter from 3.12. */
+static inline const struct _gil_runtime_state *lpf_gil_of(PyInterpreterState *interp)
+{
+#if LPF_PY(12)
+    return interp->ceval.gil;
+#else
+    (void)interp;
+    return &_PyRuntime.ceval.gil;
+#endif
+}
+
+/* Who holds it; NULL: nobody.  Readable without it, as the next. */
+static inline PyThreadState *lpf_gil_holder(const struct _gil_runtime_state *gil)
+{
+#if LPF_PY(13)
+    return _Py_atomic_load_int_relaxed(&gil->locked) > 0
+               ? (PyThreadState *)_Py_atomic_load_ptr_relaxed(&gil->last_holder)
+               : NULL;
+#else
+    return _Py_atomic_load_relaxed(&gil->locked) > 0
+               ? (PyThreadState *)_Py_atomic_load_relaxed(&gil->last_holder)
+               : NULL;
+#endif
+}
+
+/* How often it has gone from one thread to another. */
+static inline unsigned long lpf_gil_switches(const struct _gil_runtime_state *gil)
+{
+    return *(const volatile unsigned long *)&gil->switch_number;
+}
+
+/* Does another thread want the GIL from its holder?  Asked of the interpreter up to 3.12, of the
+ * holder's thread state from 3.13. */
+#define LPF_GIL_IS_ASKED_OF_HOLDER LPF_PY(13)
+static inline bool lpf_gil_is_wanted(PyThreadState *holder, PyInterpreterState *interp)
+{
+#if LPF_GIL_IS_ASKED_OF_HOLDER
+    (void)interp;
+    return (_Py_atomic_load_uintptr_relaxed(&holder->eval_breaker) & _PY_GIL_DROP_REQUEST_BIT) != 0;
+#else
+    (void)holder;
+    return _Py_atomic_load_relaxed(&interp->ceval.gil_drop_request) != 0;
+#endif
+}
+
 /* Is the cyclic collector at work (in a finalizer, say)? */
 static inline bool lpf_collecting(PyThreadState *ts)
 {

@@ -14,8 +14,9 @@
  * Nothing here costs anything until a function could not be left in time.
  *
  * Invariants: `types` is written once, before the first tick, and never again.  Wrappers are put on
- * by the handler while this thread holds the GIL, and taken off by this thread outside of it.  Other
- * threads that meet a wrapper just call the original.  A class made while wrappers are on inherits
+ * by the handler of the thread that holds the GIL, the main one or one that is to let it go (gil.c), and
+ * taken off by one that holds it, outside of the handler.  Other threads that meet a wrapper just
+ * call the original.  A class made while wrappers are on inherits
  * the wrapper; it is given the original when it is first called.
  */
 #include "native.h"
@@ -68,6 +69,8 @@ static PyObject *wrapper(PyObject *iterator)
         if (PyErr_CheckSignals() < 0) {
             return NULL;
         }
+    } else {
+        lpf_gil_let_go();
     }
     return original(iterator);
 }
@@ -125,7 +128,10 @@ static void remember_entry(uintptr_t address)
 
 #if LPF__CAN_STEP
 
+/* Ours stays once it is there: it could not be taken away safely while another thread is stepped. */
 static struct sigaction trap_before;
+/* This thread is stepped, as long as it has the GIL with this state. */
+static _Thread_local __attribute__((tls_model("initial-exec"))) PyThreadState *volatile stepped;
 
 static bool is_entry(uintptr_t address)
 {
@@ -155,16 +161,16 @@ static void stop_stepping(void *ucontext)
 {
     lpf__set_stepping(ucontext, 0);
     steps_left = 0;
-    sigaction(SIGTRAP, &trap_before, NULL);
+    stepped = NULL;
 }
 
-/* After each instruction.  Calls sigaction and nothing else. */
+/* After each instruction. */
 static void trap(int number, siginfo_t *info, void *ucontext)
 {
     int saved_errno = errno;
-    if (info->si_code <= 0 || info->si_code == TRAP_BRKPT || lpf__self == NULL) {
+    if (info->si_code <= 0 || info->si_code == TRAP_BRKPT || stepped == NULL) {
         pass_on(number, info, ucontext); /* A debugger's, or sent by somebody. */
-    } else if (steps_left <= 0 || _PyThreadState_UncheckedGet() != lpf_safepoint_main_state()) {
+    } else if (steps_left <= 0 || _PyThreadState_UncheckedGet() != stepped) {
         stop_stepping(ucontext);
     } else if (is_entry(lpf__program_counter(ucontext))) {
         stop_stepping(ucontext);
@@ -175,20 +181,32 @@ static void trap(int number, siginfo_t *info, void *ucontext)
     errno = saved_errno;
 }
 
-void lpf_iterators_step(void *ucontext)
+/* Only the thread that holds the GIL comes here. */
+static bool trap_is_set(void)
 {
-    if (steps_left > 0) {
-        return;
+    struct sigaction present, action;
+    if (sigaction(SIGTRAP, NULL, &present) != 0) {
+        return false;
     }
-    struct sigaction action;
+    if ((present.sa_flags & SA_SIGINFO) && present.sa_sigaction == trap) {
+        return true;
+    }
+    trap_before = present;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = trap;
     action.sa_flags = SA_SIGINFO;
     sigfillset(&action.sa_mask);
-    if (sigaction(SIGTRAP, &action, &trap_before) == 0) {
-        steps_left = MOST_STEPS;
-        lpf__set_stepping(ucontext, 1);
+    return sigaction(SIGTRAP, &action, NULL) == 0;
+}
+
+void lpf_iterators_step(void *ucontext)
+{
+    if (stepped != NULL || !trap_is_set()) {
+        return;
     }
+    stepped = _PyThreadState_UncheckedGet();
+    steps_left = MOST_STEPS;
+    lpf__set_stepping(ucontext, 1);
 }
 
 #else

@@ -13,7 +13,8 @@
  *   6  REPORT_AFTER       say where it is, while it lasts (report.c)
  *      REPORT_WAIT_AFTER  the same, where others merely wait for the GIL
  *
- * All of this file runs inside the signal handler, on the main thread.
+ * All of this file runs inside the signal handler, on the main thread.  C code on other threads that
+ * keeps the GIL is dealt with in gil.c.
  *
  * Rungs 1 and 3 only store and call what is async-signal-safe (PyErr_SetInterruptEx is made for
  * handlers, timer_settime and sigaction are on POSIX's list).
@@ -85,7 +86,7 @@ void lpf_ladder_init(void)
     lpf_report_init(loop_start, loop_end);
 }
 
-static bool in_bytecode_loop(const void *ucontext)
+bool lpf_ladder_in_bytecode(const void *ucontext)
 {
     uintptr_t pc = lpf__program_counter(ucontext);
     return pc >= loop_start && pc < loop_end;
@@ -294,7 +295,7 @@ static void rung_five_in_blas(struct lpf__thread *t, const ucontext_t *context)
 
 static void rung_six(struct lpf__thread *t, uint64_t waited, const ucontext_t *context)
 {
-    if (waited < REPORT_AFTER || climb.ticks < PATIENT_TICKS) {
+    if (waited < REPORT_AFTER || climb.ticks < PATIENT_TICKS || lpf_gil_is_kept()) {
         return;
     }
     struct lpf__due due = lpf__find_due(t, lpf__now());
@@ -334,7 +335,7 @@ static void tick(struct lpf__thread *t, void *ucontext)
         climb.retry *= 2;
     }
     if (holds_gil(lpf_safepoint_main_state())) {
-        bool in_bytecode = in_bytecode_loop(ucontext);
+        bool in_bytecode = lpf_ladder_in_bytecode(ucontext);
         if (waited == 0 && in_bytecode) {
             again = LOOP_RETRY;
         }

@@ -11,6 +11,7 @@
  *   blas.c          OpenBLAS, which can be abandoned, not paused
  *   blas_threads.c  the end of its threads, then
  *   starve.c        rung 4: allocations that fail
+ *   gil.c           C code on other threads that keeps the GIL
  *   watch.c         a native thread that sees when others wait for the GIL in vain
  *   report.c        rung 6: it tells the user what cannot be left
  *   holders.c       and who waits for a lock of a function that stands still
@@ -237,8 +238,9 @@ PyThreadState *lpf_safepoint_main_state(void);            /* Async-signal-safe. 
 
 /* ---- ladder.c ----------------------------------------------------------------------------- */
 
-void lpf_ladder_init(void);    /* Before the handler is installed. */
-void lpf_ladder_reached(void); /* A safe point has been reached. */
+void lpf_ladder_init(void);                        /* Before the handler is installed. */
+void lpf_ladder_reached(void);                     /* A safe point has been reached. */
+bool lpf_ladder_in_bytecode(const void *ucontext); /* Was the bytecode loop interrupted? */
 
 /* ---- iterators.c -------------------------------------------------------------------------- */
 
@@ -283,6 +285,17 @@ static inline void lpf_ladder_end(void)
         lpf_ladder_reached();
     }
 }
+
+/* ---- gil.c -------------------------------------------------------------------------------- */
+
+void lpf_gil_init(PyThreadState *main_state);
+/* From the watcher's thread: pokes a thread that keeps the GIL.  True if one has lately. */
+bool lpf_gil_look(void);
+void lpf_gil_poke(void);           /* Has the handler run on the thread that keeps it. */
+bool lpf_gil_is_kept(void);        /* By C code on another thread than the main one. */
+void lpf_gil_tick(void *ucontext); /* In the handler, on any thread. */
+void lpf_gil_let_go(void);         /* At a call to tp_iternext: if this thread is to. */
+void lpf_gil_forked(void);         /* In the child. */
 
 /* ---- watch.c ------------------------------------------------------------------------------ */
 

@@ -1,25 +1,26 @@
 /* Rung 6: telling the user, while it happens, about what cannot be left.
  *
  * C code that holds the GIL, draws from no iterator and allocates nothing leaves no way in.  Then a
- * native thread (watch.c), which needs no GIL, says where the main thread is: the line of Python, the
- * function in C and the seconds so far, again and again, and says when that is over.
+ * native thread (watch.c), which needs no GIL, says where the main thread is, or another one that
+ * keeps the GIL (gil.c): the line of Python, the function in C and the seconds so far, again and
+ * again, and says when that is over.
  *
- *   the handler      on the main thread, tick after tick while nothing can be left.  Writes down where
+ *   the handler      on that thread, tick after tick while nothing can be left.  Writes down where
  *                    it is (lpf_report_tick).
  *   the safe point   notes that it is over (lpf_report_over).
  *   the watcher      finds names for addresses, writes the text, delivers it (lpf_report_look).
  *
  * Where the text goes.  The descriptor that was given last (2 to begin with) always gets it.  Besides,
  * a notebook is told.  In a kernel only the thread that owns the socket of the outputs may use it, and
- * that one waits for the GIL.  So does everybody else as long as the main thread stands in its signal
+ * that one waits for the GIL.  So does everybody else as long as the thread that has it stands in its signal
  * handler: that is the one time when another thread may send on that socket.  The watcher asks for it
  * (ASKED), the handler stands still (OPEN), the watcher sends (SENDING) and lets it go (SHUT).
  *
  * Reading Python frames in the handler: the thread has been in C code for a second without once
  * passing the check at the start of every Python function, so that its frames stand still.
  *
- * Invariant: `stuck` is written by the main thread while `state` is IDLE, read by the watcher while it
- * is not, and only the watcher makes it IDLE again.
+ * Invariant: `stuck` is written by the thread that has made `state` WRITING, read by the watcher from then
+ * on, and only the watcher makes it IDLE again.
  */
 #define _GNU_SOURCE
 #include "report.h"
@@ -39,7 +40,7 @@
 #define MOST_FRAMES 48
 #define NAME 200
 
-enum state { IDLE, STUCK, OVER };
+enum state { IDLE, WRITING, STUCK, OVER };
 enum gate { SHUT, ASKED, OPEN, SENDING };
 
 static _Atomic int state;
@@ -58,6 +59,7 @@ static struct {
     uint64_t since;
     uint64_t ended; /* While OVER. */
     bool holds_gil;
+    bool main; /* Is it the main thread? */
     struct place place;
     uintptr_t addresses[MOST_FRAMES]; /* C functions, innermost first. */
     size_t count;
@@ -199,7 +201,9 @@ void lpf_report_tick(PyThreadState *ts, const void *ucontext, uint64_t since, bo
 {
     int saved_errno = errno;
     uintptr_t pc = lpf__program_counter(ucontext);
-    if (atomic_load(&state) == IDLE) {
+    int idle = IDLE;
+    if (atomic_compare_exchange_strong(&state, &idle, WRITING)) {
+        stuck.main = ts == lpf_safepoint_main_state();
         stuck.since = since;
         stuck.holds_gil = holds_gil;
         stuck.count = 0;
@@ -216,9 +220,10 @@ void lpf_report_tick(PyThreadState *ts, const void *ucontext, uint64_t since, bo
 
 void lpf_report_over(void)
 {
+    int was = STUCK;
     if (atomic_load_explicit(&state, memory_order_relaxed) == STUCK) {
         stuck.ended = lpf__now();
-        atomic_store(&state, OVER);
+        atomic_compare_exchange_strong(&state, &was, OVER);
     }
 }
 
@@ -282,7 +287,11 @@ static bool ask_and_send(const char *text)
         return false;
     }
     atomic_store(&gate, ASKED);
-    lpf_watch_wake();
+    if (stuck.main) {
+        lpf_watch_wake();
+    } else {
+        lpf_gil_poke();
+    }
     uint64_t asked = lpf__now();
     while (atomic_load(&gate) == ASKED && lpf__now() - asked < LONGEST_OPENING / 2) {
         sleep_a_step();
@@ -334,7 +343,8 @@ static void report(uint64_t now)
         name_function();
     }
     name_place(&stuck.place, place, sizeof place);
-    snprintf(text, sizeof text, "lpf: %s: %s, %s, cannot be left: %.0f s so far\n", place, function,
+    snprintf(text, sizeof text, "lpf: %s%s: %s, %s, cannot be left: %.0f s so far\n", place,
+             stuck.main ? "" : ", on another thread", function,
              stuck.holds_gil ? "C code that holds the interpreter" : "native code with locks",
              (double)(now - stuck.since) * 1e-9);
     deliver(text);
@@ -351,7 +361,7 @@ static void report_end(void)
 void lpf_report_look(void)
 {
     int now = atomic_load(&state);
-    if (now == IDLE) {
+    if (now == IDLE || now == WRITING) {
         return;
     }
     if (now == OVER) {

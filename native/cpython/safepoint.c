@@ -309,6 +309,7 @@ int lpf_safepoint_install(void)
         return -1;
     }
     lpf__external = external;
+    lpf__poked = lpf_gil_tick;
     main_state = PyThreadState_Get();
     main_thread = t;
     lpf__codemap_refuse((void *)&PyErr_SetInterruptEx);

@@ -5,13 +5,14 @@
  * request to pause.  CPython notes the wait of such a thread as a request to drop the GIL, which the
  * bytecode loop obeys within 5 ms.  Where the request still stands after two looks, the main thread
  * is nudged: it climbs the ladder to its next safe point, and there lets the GIL go for a moment.
+ * Where another thread keeps the GIL, that one is (gil.c).
  *
  * It also keeps a handler of its own in front of CPython's for SIGINT, so that an interrupt which no
  * safe point answers climbs the ladder too.  Whoever installs a handler with signal.signal takes that
  * place; the next look puts ours back in front of it, or watch_interrupts() does at once.
  *
  * Invariants: the thread touches no object and no lock of CPython, only reads flags; it has every
- * signal blocked; it waits on a condition while no preemptible function runs.
+ * signal blocked.
  */
 #include "native.h"
 
@@ -19,6 +20,7 @@
 #include <string.h>
 
 #define LOOK_EVERY (20 * LPF__MILLISECOND)
+#define LOOK_SOON (5 * LPF__MILLISECOND) /* While another thread keeps the GIL again and again. */
 #define COURTESY_NS 1000000 /* A thread that waited needs the GIL several times to do anything. */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -88,21 +90,11 @@ void lpf_watch_interrupt_seen(void)
 
 /* ---- The thread --------------------------------------------------------------------------- */
 
-static bool gil_is_wanted(void)
-{
-#if LPF_PY(13)
-    return (_Py_atomic_load_uintptr_relaxed(&watched_state->eval_breaker) &
-            _PY_GIL_DROP_REQUEST_BIT) != 0;
-#else
-    return _Py_atomic_load_relaxed(&watched_state->interp->ceval.gil_drop_request) != 0;
-#endif
-}
-
-static void wait_a_look(void)
+static void wait_a_look(uint64_t nanoseconds)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += (long)LOOK_EVERY;
+    until.tv_nsec += (long)nanoseconds;
     if (until.tv_nsec >= 1000000000) {
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
@@ -119,20 +111,22 @@ void lpf_watch_wake(void)
 static void *watch(void *ignored)
 {
     (void)ignored;
-    bool before = false;
+    bool before = false, soon = false;
     pthread_mutex_lock(&lock);
     while (wanted || lpf_holders_exist()) {
-        wait_a_look();
+        wait_a_look(soon ? LOOK_SOON : LOOK_EVERY);
         if (wanted && watched->outermost != NULL) {
             stand_in_front();
             lpf__codemap_refresh(); /* What was imported since may be left, too. */
             lpf_blas_refresh();
         }
-        bool now = wanted && watched->outermost != NULL && gil_is_wanted();
+        bool now = wanted && watched->outermost != NULL &&
+                   lpf_gil_is_wanted(watched_state, watched_state->interp);
         if (now && before) {
             lpf_watch_wake();
         }
         before = now;
+        soon = wanted && lpf_gil_look();
         lpf_report_look();
         lpf_holders_look(watched);
     }
@@ -168,6 +162,7 @@ static void begin_in_child(void)
         changed = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
         exists = false;
         lpf_holders_forked();
+        lpf_gil_forked();
     }
 }
 
@@ -203,6 +198,7 @@ PyObject *lpf_watch_py(PyObject *module, PyObject *on)
     wanted = truth != 0;
     watched = lpf__self;
     watched_state = lpf_safepoint_main_state();
+    lpf_gil_init(watched_state);
     int status = wanted && !exists ? start() : 0;
     pthread_cond_signal(&changed);
     pthread_mutex_unlock(&lock);
