@@ -29,7 +29,7 @@ from .config import LPF
 from .errors import CellCancelled, CellEnded, CellTimeout
 from .jobs import Job
 from .limits import Limit
-from .places import Place, user_place
+from .places import Place
 from .swap import State, Swap
 
 __all__ = [
@@ -353,7 +353,7 @@ class Cell:
 
     def place(self) -> Place | None:
         """Where it stands."""
-        return user_place(self.job.stack())
+        return self.job.place()
 
 
 def _timeout(limit: float, cpu: bool, cell: Cell, abandoned: bool) -> CellEnded:

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypedDict
 import lpf
 
 from .companions import Process, processes, threads
-from .places import place, user_place, visible
+from .places import Place, own_cell, place, user_place, visible
 from .values import Values, clean, shorten, type_name
 
 __all__ = [
@@ -142,14 +142,21 @@ def job_data(job: JobLike, *, all: bool = False, frame: int | None = None) -> Jo
         "limit": job.limit,
         "threads": threads(),
         "processes": processes(),
-        **stack_data(frames, all=all, frame=frame),
+        **stack_data(frames, all=all, frame=frame, number=getattr(job, "execution_count", None)),
     }
 
 
 def stack_data(
-    frames: Sequence[FrameType], *, all: bool = False, frame: int | None = None
+    frames: Sequence[FrameType],
+    *,
+    all: bool = False,
+    frame: int | None = None,
+    number: int | None = None,
 ) -> StackData:
-    """Return *frames* (innermost first) as data; the arguments are those of `job_data`."""
+    """Return *frames* (innermost first) as data; the arguments are those of `job_data`.
+
+    *number* is that of the cell that they belong to.
+    """
     shown = list(frames) if all else visible(frames)
     hidden = len(frames) - len(shown)
     values = Values()
@@ -160,11 +167,16 @@ def stack_data(
     else:
         raise IndexError(f"no frame {frame}; there are {len(shown)}, counted from 0")
     every = all or frame is not None
-    return {"frames": [_frame_data(i, f, values, every) for i, f in picked], "hidden": hidden}
+    own = own_cell(frames, number)
+    return {
+        "frames": [_frame_data(i, f, place(f, own), values, every) for i, f in picked],
+        "hidden": hidden,
+    }
 
 
-def _frame_data(index: int, frame: FrameType, values: Values, every: bool) -> FrameData:
-    here = place(frame)
+def _frame_data(
+    index: int, frame: FrameType, here: Place, values: Values, every: bool
+) -> FrameData:
     variables = _namespace(frame)
     names = _names(frame, variables, every)
     shown = names if every else names[:_LOCALS]

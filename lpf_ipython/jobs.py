@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import lpf
 
 from .errors import JobError
-from .places import user_place
+from .places import Place, user_place
 
 __all__ = ["ENDED", "Job", "JobError", "Jobs", "Runner"]
 
@@ -95,8 +95,12 @@ class Job:
     @property
     def where(self) -> str:
         """Where it stands, ``line 3 in <cell 5>``; empty when that is not known."""
-        found = user_place(self.stack())
+        found = self.place()
         return str(found) if found else ""
+
+    def place(self) -> Place | None:
+        """Return where it stands, None when that is not known."""
+        return user_place(self.stack(), self.execution_count)
 
     def stack(self) -> list[FrameType]:
         """Return its frames, innermost first; of a running cell, those of this moment."""

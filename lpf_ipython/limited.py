@@ -152,7 +152,9 @@ class _Body:
         cell.ending = CellTimeout(
             limit=self._limit.seconds,
             elapsed=self._clock() - self._start,
-            place=cell.place() if step is None else user_place(step.stack()),
+            place=(
+                cell.place() if step is None else user_place(step.stack(), cell.job.execution_count)
+            ),
             job=cell.job.id,
             cpu=self._limit.cpu,
         )

@@ -9,11 +9,11 @@ import linecache
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
-__all__ = ["Place", "is_ours", "place", "user_place", "visible"]
+__all__ = ["Place", "is_ours", "own_cell", "place", "user_place", "visible"]
 
 # Below the user's code: whatever carried the cell here.
 _CARRIERS = frozenset(
@@ -32,6 +32,7 @@ _CARRIERS = frozenset(
 )
 # Above it: what the user's line merely called into to be paused or shown.
 _ON_TOP = frozenset(["IPython", "ipykernel", "lpf", "lpf_ipython", "traitlets"])
+_NONE: Mapping[str, int] = {}
 _CELL_NAME = re.compile(r"<ipython-input-(\d+)-|^In ?\[(\d+)\]$")
 
 
@@ -54,26 +55,39 @@ class Place:
         return f"line {self.line} in {self.name}"
 
 
-def place(frame: FrameType) -> Place:
-    """Return where *frame* stands now. Reads names and source lines only; never user objects."""
+def place(frame: FrameType, numbers: Mapping[str, int] = _NONE) -> Place:
+    """Return where *frame* stands now. Reads names and source lines only; never user objects.
+
+    *numbers* are those of the cells in some files, as of `own_cell`.
+    """
     code = frame.f_code
     line = frame.f_lineno or code.co_firstlineno
-    cell = _cell_number(code.co_filename)
+    cell = numbers.get(code.co_filename, _cell_number(code.co_filename))
     text = linecache.getline(code.co_filename, line, frame.f_globals).strip()
     name = os.path.basename(code.co_filename) if cell is None else f"<cell {cell}>"
     return Place(line, name or "?", code.co_filename, cell, code.co_name, text)
 
 
-def user_place(frames: Sequence[FrameType]) -> Place | None:
+def own_cell(frames: Sequence[FrameType], number: int | None) -> Mapping[str, int]:
+    """Return the file and the number of the cell that *frames*, innermost first, belong to.
+
+    Cells with the same source have the same file, which bears the number of the one run last.
+    """
+    shown = visible(frames)
+    file = shown[-1].f_code.co_filename if shown else ""
+    return _NONE if number is None or _cell_number(file) is None else {file: number}
+
+
+def user_place(frames: Sequence[FrameType], number: int | None = None) -> Place | None:
     """Return the innermost place in a cell, else the innermost in other code, else None.
 
-    *frames* come innermost first. A cell that waits deep in a library is shown at its own line:
-    that is the one its author can change.
+    *frames* come innermost first, *number* is that of the cell that they belong to. A cell that
+    waits deep in a library is shown at its own line: that is the one its author can change.
     """
     shown = visible(frames)
     in_cells = (frame for frame in shown if _cell_number(frame.f_code.co_filename) is not None)
     best = next(in_cells, shown[0] if shown else None)
-    return place(best) if best is not None else None
+    return place(best, own_cell(frames, number)) if best is not None else None
 
 
 def visible(frames: Sequence[FrameType]) -> list[FrameType]:

@@ -280,6 +280,11 @@ def test_several_paused_cells_have_their_own_bars(lab: Page) -> None:
     lab.press("pause")
     lab.wait_for_mark(2, "paused")
     lab.wait_for_mark(1, "paused")
+    # Though their source is the same, each stands in its own.
+    lab.wait_for_bar(1, r"^Paused at line [23] in <cell 2> ")
+    lab.wait_for_bar(2, r"^Paused at line [23] in <cell 3> ")
+    for number in (1, 2):
+        expect(lab.cell(number).locator(".lpf-here")).to_have_count(1)
     lab.bar_button(1, "Cancel").click()
     lab.wait_for_output(1, "CellCancelled")
     lab.wait_for_bar(2, r"^Paused at line [23] in <cell 3> ")

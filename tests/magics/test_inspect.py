@@ -123,6 +123,17 @@ def test_a_cell_stands_in_the_cell_not_in_the_library_it_called(
     assert (place.cell, place.line) == (41, 3)
 
 
+def test_a_cell_that_was_run_twice_has_two_numbers(shell: InteractiveShell, paused: Launch) -> None:
+    source = "import lpf\ndef f():\n    lpf.pause()\nf()"
+    first = paused(run_cell(shell, source, 43)).continuation.stack()
+    second = paused(run_cell(shell, source, 44)).continuation.stack()
+    for number, frames in ((43, first), (44, second)):
+        place = places.user_place(frames, number)
+        assert str(place) == f"line 3 in <cell {number}>"
+        data = inspect.stack_data(frames, number=number)["frames"]
+        assert [frame["cell"] for frame in data] == [number, number]
+
+
 def test_frames_of_the_machinery_are_hidden_unless_asked_for(
     shell: InteractiveShell, paused: Launch
 ) -> None:
