@@ -66,6 +66,8 @@ def test_stack_variables_and_expressions(lab: Page, where: str) -> None:
     field.fill("n * 6")
     field.press("Enter")
     expect(panel.get_by_role("log")).to_contain_text("n * 6 = 42")
+    # Within the panel, which is full of variables.
+    expect(panel.get_by_role("log").get_by_text("n * 6 = 42")).to_be_in_viewport()
     panel.get_by_label("Frame", exact=True).select_option("1")
     field.fill("step + 100")
     field.press("Enter")
@@ -131,6 +133,9 @@ def test_each_of_several_paused_cells_is_looked_into(lab: Page) -> None:
         lab.select(number)
         lab.keys("p", "i")
         expect(aside).to_contain_text(re.compile(rf"Paused at line \d in <cell {number + 1}>"))
+    # The focus is in the panel; what can be done from everywhere, can be done there.
+    expect(aside).to_be_focused()
+    lab.save()
 
 
 def test_the_line_is_highlighted_in_the_cell_where_it_is(lab: Page) -> None:

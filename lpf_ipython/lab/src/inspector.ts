@@ -26,7 +26,10 @@ export class Inspector extends Widget {
     this.addClass('lpf-inspector');
     this.toggleClass('lpf-within', within !== null);
     set(this.node, { role: 'region', 'aria-label': 'Paused cell', tabindex: '-1' });
-    this.node.dataset['lmSuppressShortcuts'] = 'true';
+    if (within !== null) {
+      // Keys in it are no commands of the notebook around it.
+      this.node.dataset['lmSuppressShortcuts'] = 'true';
+    }
     this.node.append(
       element('h2', 'lpf-heading', HEADING),
       element('p', 'lpf-muted', 'No cell is being looked at. Pause one and inspect it.')
@@ -190,7 +193,10 @@ export class Inspector extends Widget {
       const expression = field.value.trim();
       if (expression !== '') {
         const scope = { cells, job, frame: Number(chosen.value) };
-        void evaluate(scope, expression).then(node => results.prepend(node));
+        void evaluate(scope, expression).then(node => {
+          results.prepend(node);
+          node.scrollIntoView({ block: 'nearest' });
+        });
       }
     });
     return element('section', '', form, results);

@@ -18,7 +18,6 @@ export class JobsPanel extends Widget {
     this.addClass('lpf-panel');
     this.addClass('lpf-jobs');
     set(this.node, { role: 'region', 'aria-label': 'Running and paused cells', tabindex: '-1' });
-    this.node.dataset['lmSuppressShortcuts'] = 'true';
     kernels.changed.connect(this.update, this);
   }
 
