@@ -152,9 +152,11 @@ class KernelRunner:
             parent["content"]["stop_on_error"] = False  # Nothing is queued behind it.
             served = self._serve_beside(request)
         else:
-            blockers = [other for other in self._open if other.collecting or other.in_order]
+            blockers = [other for other in self._open if other.is_before_all_that_come]
             request.late = bool(blockers) or not self._turn.free
             request.in_order = not any(other.collecting for other in blockers)
+            if not request.in_order:
+                request.behind = [other for other in blockers if other.collecting]
             self._open.append(request)
             served = self._serve(request, blockers)
         context = contextvars.copy_context()

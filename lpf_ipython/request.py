@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from .cell import Cell
@@ -31,6 +32,8 @@ class Request:
     collecting = False
     # Whether those that come now are meant to run after it: until it, or one before it, is parked.
     in_order = True
+    # The parked ones in whose queue it was.
+    behind: Sequence[Request] = ()
     background = False
     # Whether its handler returned when it was lent out; it keeps its turn.
     detached = False
@@ -49,6 +52,11 @@ class Request:
         self.left: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[bool] = loop.create_future()
         self.withdrawn: asyncio.Future[None] = loop.create_future()
+
+    @property
+    def is_before_all_that_come(self) -> bool:
+        """Whether a request that comes out of the kernel's queue now is to wait for its end."""
+        return self.collecting or self.in_order or any(parked.collecting for parked in self.behind)
 
     @property
     def msg_id(self) -> str:

@@ -82,6 +82,36 @@ def test_a_cell_that_waited_can_be_paused_and_resumed_itself(kernel: Kernel) -> 
     assert second.wait().results == ["'end'"]
 
 
+def test_what_is_behind_a_cell_that_waited_waits_for_that_too(kernel: Kernel) -> None:
+    kernel.run("stop = again = False; order = []")
+    first = kernel.start("print('go')\nwhile not stop:\n    pass")
+    second = kernel.start("print('go')\nwhile not again:\n    pass\norder.append(2)")
+    third = kernel.start("order.append(3)")
+    first.prints("go")
+    job = kernel.pause()["id"]
+    kernel.run(f"stop = True\n%lpf resume {job}")
+    second.prints("go")
+    job = kernel.pause()["id"]
+    assert kernel.run("order.append('later'); order").results == ["['later']"]
+    assert not third.answered()
+    kernel.run(f"again = True\n%lpf resume {job}")
+    assert [cell.wait().reply["status"] for cell in (first, second, third)] == ["ok"] * 3
+    assert kernel.value("order") == "['later', 2, 3]"
+
+
+def test_what_is_behind_a_cell_that_waited_is_aborted_when_that_fails(kernel: Kernel) -> None:
+    kernel.run("stop, order = False, []")
+    first = kernel.start(LOOP)
+    second, third = kernel.start("1 / 0"), kernel.start("order.append(3)")
+    first.prints("go")
+    job = kernel.pause()["id"]
+    kernel.run(f"stop = True\n%lpf resume {job}")
+    assert first.wait().reply["status"] == "ok"
+    assert second.wait().reply["ename"] == "ZeroDivisionError"
+    assert third.wait().reply["status"] == "aborted"
+    assert kernel.value("order") == "[1]"
+
+
 def test_the_same_for_cells_that_await(kernel: Kernel) -> None:
     kernel.run("import asyncio; event = asyncio.Event()")
     first, behind, job = run_all(kernel, "print('go')\nawait event.wait()\norder.append(1)")
