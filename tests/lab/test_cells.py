@@ -196,13 +196,21 @@ def test_the_bar_of_a_long_cell_is_in_sight(lab: Page) -> None:
 
 
 def test_what_the_bar_says_is_not_said_twice(lab: Page) -> None:
-    lab.open("once", "%load_ext lpf\ndone = False", f"%%timeout 100ms\n{LOOP}", "done = True")
+    silent = "%%timeout 100ms\nwhile not done:\n    pass"
+    lab.open(
+        "once", "%load_ext lpf\ndone = False", f"%%timeout 100ms\n{LOOP}", "done = True", silent
+    )
     lab.run_to_end(0)
     lab.run(1)
     lab.wait_for_bar(1, "^Paused after its limit of 100 ms at line [34] ")
     notice = lab.cell(1).locator(".lpf-notice")
     expect(notice).to_have_count(1)
     expect(notice).to_be_hidden()
+    expect(lab.cell(1).locator(".jp-Cell-outputWrapper")).to_be_visible()
+    lab.run(3)
+    lab.wait_for_bar(3, "^Paused after its limit of 100 ms at line [23] ")
+    expect(lab.cell(3).locator(".lpf-notice")).to_have_count(1)
+    expect(lab.cell(3).locator(".jp-Cell-outputWrapper")).to_be_hidden()
     lab.run_to_end(2)
     lab.bar_button(1, "Resume").click()
     # There is no bar any more to say how long it took.
