@@ -224,9 +224,12 @@ def _outcome(cell: Cell | None, error: BaseException | None) -> BaseException | 
 
 
 def _starved(error: BaseException | None) -> bool:
-    """Whether this MemoryError was made by lpf, to interrupt C code that could not be left."""
+    """Whether lpf made this error, to interrupt C code that could not be left.
+
+    It is a MemoryError, or the SystemError of C code that finds no memory and says nothing.
+    """
     step = lpf.current()
-    return isinstance(error, MemoryError) and step is not None and step.starved
+    return isinstance(error, MemoryError | SystemError) and step is not None and step.starved
 
 
 def cell_limit(code: str, metadata: dict[str, Any], default: float | None) -> Limit | None:

@@ -29,8 +29,6 @@
 #include <unistd.h>
 
 #define STEP_AFTER (20 * LPF__MILLISECOND)
-#define FIRST_STEP_PAUSE (20 * LPF__MILLISECOND)
-#define LAST_STEP_PAUSE (1000 * LPF__MILLISECOND)
 #define REPORT_AFTER (3000 * LPF__MILLISECOND)
 #define SOON (2000 * LPF__MILLISECOND)
 /* A thread that waited needs the GIL several times to do anything: it is let alone until nobody has had
@@ -42,10 +40,12 @@ static struct {
     _Atomic(PyThreadState *) state; /* NULL: nobody keeps it. */
     _Atomic int tid;
     _Atomic uint64_t since;
-    _Atomic bool step; /* Wrapping has not been enough. */
 } keeper;
 
-static _Atomic bool stepped; /* The last that let it go, or is to, was stepped. */
+/* The keeper's, of its handler. */
+static struct lpf_steps steps;
+static uint64_t steps_since;
+static bool stepped; /* It had to be, to let it go. */
 
 static _Atomic(PyThreadState *) generous; /* Lets the GIL go at the next call to tp_iternext. */
 
@@ -61,7 +61,6 @@ static struct {
     uint64_t cpu, time;
 } last;
 static uint64_t kept_last; /* When somebody did. */
-static uint64_t step_at, step_pause;
 
 void lpf_gil_init(PyThreadState *main_state)
 {
@@ -158,13 +157,6 @@ bool lpf_gil_look(void)
             keeper.since = before;
             keeper.tid = last.tid;
             keeper.state = holder;
-            step_at = stepped ? now : now + STEP_AFTER;
-            step_pause = FIRST_STEP_PAUSE;
-        }
-        keeper.step = now >= step_at;
-        if (keeper.step) {
-            step_at = now + step_pause;
-            step_pause = step_pause * 2 < LAST_STEP_PAUSE ? step_pause * 2 : LAST_STEP_PAUSE;
         }
         lpf_gil_poke();
     }
@@ -194,13 +186,15 @@ void lpf_gil_tick(void *ucontext)
         return;
     }
     generous = ts;
-    stepped = keeper.step;
     lpf_iterators_wrap();
-    if (keeper.step) {
-        lpf_iterators_step(ucontext);
+    uint64_t now = lpf__now(), since = keeper.since;
+    if (since != steps_since) {
+        steps_since = since;
+        steps = lpf_steps_from(stepped ? now : now + STEP_AFTER);
     }
-    uint64_t since = keeper.since;
-    if (lpf__now() - since >= REPORT_AFTER) {
+    stepped = now >= steps.at;
+    lpf_iterators_step(&steps, now, ucontext);
+    if (now - since >= REPORT_AFTER) {
         lpf_report_tick(ts, ucontext, since, true);
     }
 }

@@ -26,7 +26,13 @@
 
 #define MOST_TYPES 128
 #define ENTRIES 512 /* A power of two, several times MOST_TYPES. */
-#define MOST_STEPS 20000
+
+/* A step takes 3 to 12 us.  Nearly all loops that draw from iterators get there within a few hundred
+ * instructions; what never does should not take twice its time. */
+#define FIRST_STEPS 300
+#define MOST_STEPS 3000
+#define FIRST_PAUSE (20 * LPF__MILLISECOND)
+#define LAST_PAUSE (2000 * LPF__MILLISECOND)
 
 struct iterator {
     PyTypeObject *type; /* Kept alive. */
@@ -111,6 +117,11 @@ void lpf_iterators_unwrap(void)
 }
 
 /* ---- Stepping ----------------------------------------------------------------------------- */
+
+struct lpf_steps lpf_steps_from(uint64_t when)
+{
+    return (struct lpf_steps){when, FIRST_PAUSE, FIRST_STEPS};
+}
 
 static size_t hash(uintptr_t address)
 {
@@ -199,21 +210,24 @@ static bool trap_is_set(void)
     return sigaction(SIGTRAP, &action, NULL) == 0;
 }
 
-void lpf_iterators_step(void *ucontext)
+void lpf_iterators_step(struct lpf_steps *steps, uint64_t now, void *ucontext)
 {
-    if (stepped != NULL || !trap_is_set()) {
+    if (now < steps->at || stepped != NULL || !trap_is_set()) {
         return;
     }
     stepped = _PyThreadState_UncheckedGet();
-    steps_left = MOST_STEPS;
+    steps_left = steps->most;
     lpf__set_stepping(ucontext, 1);
+    steps->at = now + steps->pause;
+    steps->pause = steps->pause * 3 < LAST_PAUSE ? steps->pause * 3 : LAST_PAUSE;
+    steps->most = steps->most * 4 < MOST_STEPS ? steps->most * 4 : MOST_STEPS;
 }
 
 #else
 
-void lpf_iterators_step(void *ucontext)
+void lpf_iterators_step(struct lpf_steps *steps, uint64_t now, void *ucontext)
 {
-    (void)ucontext;
+    (void)steps, (void)now, (void)ucontext;
 }
 
 #endif

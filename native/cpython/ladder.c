@@ -52,14 +52,12 @@
 #define ABANDON_AFTER (1500 * LPF__MILLISECOND)
 #define REPORT_AFTER (1000 * LPF__MILLISECOND)
 #define REPORT_WAIT_AFTER (3000 * LPF__MILLISECOND)
-#define FIRST_STEP_PAUSE (20 * LPF__MILLISECOND)
-#define LAST_STEP_PAUSE (1000 * LPF__MILLISECOND)
 
 /* Rungs 4 to 6 want, besides time, that the thread has computed for so long, or waits in a system
  * call, and been there for so many ticks: on a busy machine it may just not have been given a
  * processor. */
 #define STARVE_CPU (50 * LPF__MILLISECOND)
-#define ABANDON_CPU (800 * LPF__MILLISECOND)
+#define ABANDON_CPU (500 * LPF__MILLISECOND)
 #define PATIENT_TICKS 64
 
 static struct {
@@ -67,7 +65,7 @@ static struct {
     uint64_t cpu;   /* Of the thread, then. */
     unsigned ticks;
     uint64_t retry;
-    uint64_t step_at, step_pause;
+    struct lpf_steps steps;
     uint64_t starve_at;
 } climb;
 
@@ -164,13 +162,7 @@ static void rung_three(uint64_t waited, uint64_t now, bool in_bytecode, void *uc
     if (lpf_iterators_expected(in_bytecode) || waited >= ITERATOR_AFTER) {
         lpf_iterators_wrap();
     }
-    if (waited >= STEP_AFTER && now >= climb.step_at) {
-        lpf_iterators_step(ucontext);
-        climb.step_at = now + climb.step_pause;
-        if (climb.step_pause < LAST_STEP_PAUSE) {
-            climb.step_pause *= 2;
-        }
-    }
+    lpf_iterators_step(&climb.steps, now, ucontext);
 }
 
 /* A finally block has half of the grace for its own C code. */
@@ -325,8 +317,8 @@ static void tick(struct lpf__thread *t, void *ucontext)
         climb.cpu = cpu_time();
         climb.ticks = 0;
         climb.retry = FIRST_RETRY;
-        climb.step_at = climb.starve_at = 0;
-        climb.step_pause = FIRST_STEP_PAUSE;
+        climb.steps = lpf_steps_from(now + STEP_AFTER);
+        climb.starve_at = 0;
     }
     climb.ticks++;
     uint64_t waited = now - climb.since;

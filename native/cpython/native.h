@@ -249,8 +249,16 @@ void lpf_iterators_wrap(void); /* Async-signal-safe; GIL held by this thread. */
 /* Is a function likely to draw from an iterator, that was interrupted in the bytecode loop or not?
  * The one that was left last did, and has not been seen in Python since.  In the handler. */
 bool lpf_iterators_expected(bool in_bytecode);
-void lpf_iterators_unwrap(void);         /* Not in the handler. */
-void lpf_iterators_step(void *ucontext); /* Async-signal-safe; GIL held by this thread. */
+void lpf_iterators_unwrap(void); /* Not in the handler. */
+
+/* When to step next, and how far. */
+struct lpf_steps {
+    uint64_t at, pause;
+    int most;
+};
+struct lpf_steps lpf_steps_from(uint64_t when);
+/* If it is time.  Async-signal-safe; GIL held by this thread. */
+void lpf_iterators_step(struct lpf_steps *steps, uint64_t now, void *ucontext);
 
 /* ---- blas.c ------------------------------------------------------------------------------- */
 
