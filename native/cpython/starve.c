@@ -62,46 +62,70 @@ static bool fails(void)
     return true;
 }
 
-static void *starve_malloc(void *context, size_t size)
+static bool asked; /* One of ours was called for memory. */
+
+/* One set for each domain, since they cannot be told apart by their context.  That is the context of
+ * the allocator below, unchanged: the handler may have interrupted PyObject_Malloc or another of these
+ * functions just between reading the context and reading the pointer behind it. */
+#define STARVED(domain)                                                                        \
+    static void *malloc_##domain(void *context, size_t size)                                   \
+    {                                                                                          \
+        asked = true;                                                                          \
+        return fails() ? NULL : below_##domain.malloc(context, size);                          \
+    }                                                                                          \
+    static void *calloc_##domain(void *context, size_t count, size_t size)                     \
+    {                                                                                          \
+        return fails() ? NULL : below_##domain.calloc(context, count, size);                   \
+    }                                                                                          \
+    /* Shrinking never fails: code relies on that, and it is not what takes long. */           \
+    static void *realloc_##domain(void *context, void *block, size_t size)                     \
+    {                                                                                          \
+        return block == NULL && fails() ? NULL : below_##domain.realloc(context, block, size); \
+    }                                                                                          \
+    static void free_##domain(void *context, void *block)                                      \
+    {                                                                                          \
+        below_##domain.free(context, block);                                                   \
+    }
+
+STARVED(mem)
+STARVED(object)
+
+static struct domain {
+    PyMemAllocatorDomain which;
+    PyMemAllocatorEx *below;
+    PyMemAllocatorEx ours;
+    bool stays; /* Somebody else (tracemalloc) has wrapped ours: they stay where they are. */
+} domains[] = {
+    {PYMEM_DOMAIN_MEM, &below_mem, {NULL, malloc_mem, calloc_mem, realloc_mem, free_mem}, false},
+    {PYMEM_DOMAIN_OBJ,
+     &below_object,
+     {NULL, malloc_object, calloc_object, realloc_object, free_object},
+     false},
+};
+
+static void wrap(struct domain *domain)
 {
-    const PyMemAllocatorEx *below = context;
-    return fails() ? NULL : below->malloc(below->ctx, size);
+    if (domain->stays) {
+        return;
+    }
+    PyMem_GetAllocator(domain->which, domain->below);
+    domain->ours.ctx = domain->below->ctx;
+    PyMem_SetAllocator(domain->which, &domain->ours);
 }
 
-static void *starve_calloc(void *context, size_t count, size_t size)
-{
-    const PyMemAllocatorEx *below = context;
-    return fails() ? NULL : below->calloc(below->ctx, count, size);
-}
-
-/* Shrinking never fails: code relies on that, and it is not what takes long. */
-static void *starve_realloc(void *context, void *block, size_t size)
-{
-    const PyMemAllocatorEx *below = context;
-    return block == NULL && fails() ? NULL : below->realloc(below->ctx, block, size);
-}
-
-static void starve_free(void *context, void *block)
-{
-    const PyMemAllocatorEx *below = context;
-    below->free(below->ctx, block);
-}
-
-static void wrap(PyMemAllocatorDomain domain, PyMemAllocatorEx *below)
-{
-    PyMem_GetAllocator(domain, below);
-    PyMemAllocatorEx ours = {below, starve_malloc, starve_calloc, starve_realloc, starve_free};
-    PyMem_SetAllocator(domain, &ours);
-}
-
-/* Somebody (tracemalloc) may have wrapped ours meanwhile: then ours stay, below theirs. */
-static void unwrap(PyMemAllocatorDomain domain, PyMemAllocatorEx *below)
+static void unwrap(struct domain *domain)
 {
     PyMemAllocatorEx present;
-    PyMem_GetAllocator(domain, &present);
-    if (present.malloc == starve_malloc) {
-        PyMem_SetAllocator(domain, below);
+    PyMem_GetAllocator(domain->which, &present);
+    if (present.malloc == domain->ours.malloc) {
+        PyMem_SetAllocator(domain->which, domain->below);
+        domain->stays = false;
+        return;
     }
+    /* Wrapped or replaced: tracemalloc does the one when it starts, the other when it stops. */
+    asked = false;
+    present.free(present.ctx, present.malloc(present.ctx, 1));
+    domain->stays = asked;
 }
 
 void lpf_starve_once(enum lpf_starved why)
@@ -111,8 +135,8 @@ void lpf_starve_once(enum lpf_starved why)
     }
     if (!lpf_starving) {
         lpf_starving = 1;
-        wrap(PYMEM_DOMAIN_MEM, &below_mem);
-        wrap(PYMEM_DOMAIN_OBJ, &below_object);
+        wrap(&domains[0]);
+        wrap(&domains[1]);
     }
     lpf_frame *frame = LPF_CURRENT_FRAME(lpf_safepoint_main_state());
     place.frame = frame;
@@ -126,8 +150,8 @@ void lpf_starve_end(void)
         return;
     }
     hungry = 0;
-    unwrap(PYMEM_DOMAIN_MEM, &below_mem);
-    unwrap(PYMEM_DOMAIN_OBJ, &below_object);
+    unwrap(&domains[0]);
+    unwrap(&domains[1]);
     lpf_starving = 0;
     lpf_starve_note();
 }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -143,16 +145,28 @@ def test_all_of_it_has_a_name_for_a_screen_reader(lab: Page) -> None:
         assert name, element.evaluate("node => node.outerHTML")
 
 
-def test_c_code_that_cannot_be_left_is_told_until_it_ends(lab: Page) -> None:
-    # A tuple's hash knows of no signal, and is computed anew each time: 2**31 steps.
-    nested = "nested = ()\nfor _ in range(30):\n    nested = nested, nested"
-    busy = "import time\ntime.sleep(0.5)  # What is printed needs the interpreter.\nhash(nested)"
-    lab.open("told", f"%load_ext lpf\n{nested}", f"{busy}\nwhile True:\n    pass")
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    return path
+
+
+def keeps_everything_out(fifo: Path) -> str:
+    """Return a line that holds the GIL in C code until something is written to *fifo*."""
+    return f"""ctypes.PyDLL(None).system(b"cat '{fifo}'")"""
+
+
+def test_c_code_that_cannot_be_left_is_told_until_it_ends(lab: Page, fifo: Path) -> None:
+    busy = "import ctypes, time\ntime.sleep(0.5)  # What is printed needs the interpreter."
+    code = f"{busy}\n{keeps_everything_out(fifo)}\nwhile True:\n    pass"
+    lab.open("told", "%load_ext lpf", code)
     lab.run_to_end(0)
     lab.run(1)
     lab.wait_for_output(1, r"line 3 of this cell: \w+, C code .* cannot be left: \d+ s so far")
     lab.press("pause")
     lab.wait_for_bar(1, "^The kernel does not answer: C code lets nothing else run")
+    fifo.write_text("")
     lab.wait_for_bar(1, "^Paused .*at line [345] ", seconds=90)
     # The request, heard only now, finds nothing to pause any more: that is nobody's business.
     lab.bar_button(1, "Resume").click()
@@ -161,13 +175,15 @@ def test_c_code_that_cannot_be_left_is_told_until_it_ends(lab: Page) -> None:
 
 
 def test_a_cell_is_known_to_run_though_c_code_has_kept_the_kernel_from_saying_so(
-    lab: Page,
+    lab: Page, fifo: Path
 ) -> None:
-    nested = "nested = ()\nfor _ in range(29):\n    nested = nested, nested"
-    lab.open("silent", f"%load_ext lpf\n{nested}", "hash(nested)\nwhile True:\n    pass")
+    code = f"import ctypes; {keeps_everything_out(fifo)}\nwhile True:\n    pass"
+    lab.open("silent", "%load_ext lpf", code)
     lab.run_to_end(0)
     lab.run(1)
     lab.press("pause")
+    lab.wait_for_bar(1, "^The kernel does not answer: C code lets nothing else run")
+    fifo.write_text("")
     lab.wait_for_bar(1, "^Paused .*at line [123] ", seconds=90)
     lab.bar_button(1, "Cancel").click()
     lab.wait_for_output(1, "CellCancelled")

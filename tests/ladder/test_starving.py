@@ -104,6 +104,41 @@ def test_tracing_may_begin_and_end_while_allocations_fail() -> None:
     assert len([object() for _ in range(10_000)]) == 10_000
 
 
+def test_tracing_that_begins_meanwhile_may_go_on() -> None:
+    code = """
+import json, tracemalloc
+import lpf
+value = []
+for _ in range(17):
+    value = [value] * 3
+class Starting:
+    __del__ = staticmethod(tracemalloc.start)
+class Stopping:
+    __del__ = staticmethod(tracemalloc.stop)
+def f(what):
+    while True:
+        (Starting() if what == "start" else Stopping(), json.dumps(value))
+# What is torn down behind the MemoryError finds the wrapped allocators still in their place.
+for what in "start", "stop", "start", "stop":
+    for _ in range(2):
+        try:
+            lpf.call(f, what, timeout=0.02)
+        except lpf.TimedOut:
+            pass
+        else:
+            raise SystemExit("not stopped")
+    assert tracemalloc.is_tracing() == (what == "start")
+    kept = [bytes(100) for _ in range(10_000)]
+    if what == "start":
+        assert tracemalloc.get_traced_memory()[0] > 1_000_000
+print("done")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.stdout == "done\n", (done.returncode, done.stderr[-1000:])
+
+
 def test_other_threads_find_memory() -> None:
     failures: list[BaseException] = []
     made = 0
