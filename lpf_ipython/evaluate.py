@@ -6,14 +6,14 @@ lock that the paused cell holds. What is in a value is looked at without running
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from types import FrameType, FunctionType, ModuleType
-from typing import Any, TypedDict
+from collections.abc import Sequence
+from types import FrameType
+from typing import TypedDict
 
 import lpf
 
+from . import tabular
+from .contents import Contents, Thing
 from .errors import JobError
 from .inspect import JobLike, frames_of
 from .places import visible
@@ -24,7 +24,6 @@ __all__ = ["Child", "ValueData", "evaluate", "expandable"]
 _LIMIT = 1.0
 _CHILDREN = 100
 _LONGEST = 10_000
-_CLOSED = (ModuleType, FunctionType, type)
 
 
 class Child(TypedDict):
@@ -62,16 +61,26 @@ def evaluate(
         raise IndexError(f"no frame {frame}; there are {len(frames)}, counted from 0")
     value = _value(expression, frames[frame])
     for index in path:
-        found = next(islice(_inside(value), index, None), None) if index >= 0 else None
+        found = _at(value, index)
         if found is None:
             raise IndexError(f"{expression}: there is nothing at {list(path)} any more")
-        value = found[1]
+        value = found.value
     return _data(value)
 
 
 def expandable(value: object) -> bool:
-    """Say whether there is something in *value*, without running its code."""
-    return next(_inside(value), None) is not None
+    """Say whether there is something in *value*, without running its code.
+
+    True for what cannot be asked without: a table, say, of a type of the user's.
+    """
+    try:
+        if tabular.kind_of(type(value)) not in (None, "array") and not tabular.has_own_values(
+            value
+        ):
+            return True
+        return Contents(value).count > 0
+    except Exception:
+        return True  # What is wrong with it, it says when it is opened.
 
 
 def _value(expression: str, frame: FrameType) -> object:
@@ -97,52 +106,46 @@ def _value(expression: str, frame: FrameType) -> object:
 
 def _data(value: object) -> ValueData:
     texts = Values()
-    found = list(islice(_inside(value), _CHILDREN + 1))
-    children: list[Child] = [
-        {
-            "index": index,
-            "name": name if isinstance(name, str) else f"[{texts.text(name[0])}]",
-            "type": type_name(child),
-            "value": texts.text(child),
-            "expandable": expandable(child),
-        }
-        for index, (name, child) in enumerate(found[:_CHILDREN])
-    ]
+    children: list[Child] = []
+    more = 0
+    try:
+        contents = Contents(value)
+        for name, child, describe in contents.between(0, _CHILDREN):
+            children.append(
+                {
+                    "index": len(children),
+                    "name": name if isinstance(name, str) else f"[{texts.item(name[0])}]",
+                    "type": type_name(child),
+                    "value": describe(texts, child),
+                    "expandable": expandable(child),
+                }
+            )
+        more = contents.count - len(children)
+    except Exception as problem:  # Of the library, or because another thread is changing it.
+        children.append(_problem(len(children), problem, texts))
     return {
         "type": type_name(value),
         "value": texts.text(value),
         "expandable": bool(children),
         "children": children,
-        "more": _count(value) - len(children) if len(found) > _CHILDREN else 0,
+        "more": more,
     }
 
 
-def _inside(value: Any) -> Iterator[tuple[Any, object]]:
-    """Yield what is in a value: a name, or a key in a tuple of its own, and the thing itself."""
-    kind = type(value)
-    if issubclass(kind, dict):
-        for key, item in dict.items(value):
-            yield (key,), item
-    for sequence in (list, tuple, deque, set, frozenset):
-        if issubclass(kind, sequence):
-            for index, item in enumerate(sequence.__iter__(value)):
-                yield f"[{index}]" if sequence in (list, tuple, deque) else "", item
-    for name, item in _attributes(value).items():
-        yield f".{clean(name)}", item
+def _problem(index: int, problem: Exception, texts: Values) -> Child:
+    return {
+        "index": index,
+        "name": "cannot be shown",
+        "type": type_name(problem),
+        "value": clean(str(problem)) if type(problem) is JobError else texts.text(problem),
+        "expandable": False,
+    }
 
 
-def _attributes(value: object) -> dict[str, object]:
-    if isinstance(value, _CLOSED):
-        return {}
+def _at(value: object, index: int) -> Thing | None:
     try:
-        found = object.__getattribute__(value, "__dict__")
-    except (AttributeError, TypeError):
-        return {}
-    return {k: v for k, v in dict.items(found) if type(k) is str} if type(found) is dict else {}
-
-
-def _count(value: Any) -> int:
-    for sized in (dict, list, tuple, deque, set, frozenset):
-        if issubclass(type(value), sized):
-            return sized.__len__(value) + len(_attributes(value))
-    return len(_attributes(value))
+        return next(Contents(value).between(index, index + 1), None) if index >= 0 else None
+    except JobError:
+        raise
+    except Exception as problem:
+        raise JobError(f"it cannot be shown: {Values().text(problem)}") from None

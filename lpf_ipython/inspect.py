@@ -30,6 +30,7 @@ __all__ = [
     "frames_of",
     "job_data",
     "stack_data",
+    "variables",
 ]
 
 _AROUND = 3
@@ -177,8 +178,8 @@ def stack_data(
 def _frame_data(
     index: int, frame: FrameType, here: Place, values: Values, every: bool
 ) -> FrameData:
-    variables = _namespace(frame)
-    names = _names(frame, variables, every)
+    found = variables(frame)
+    names = _names(frame, found, every)
     shown = names if every else names[:_LOCALS]
     return {
         "index": index,
@@ -191,8 +192,8 @@ def _frame_data(
         "locals": [
             {
                 "name": clean(name),
-                "type": type_name(variables[name]),
-                "value": values.text(variables[name]),
+                "type": type_name(found[name]),
+                "value": values.text(found[name]),
             }
             for name in shown
         ],
@@ -217,8 +218,8 @@ def _clean_source(text: str) -> str:
     return clean(text.rstrip().expandtabs(8))
 
 
-def _namespace(frame: FrameType) -> dict[str, object]:
-    # A class body's mapping may be of a type of the user's: that one's code is not run.
+def variables(frame: FrameType) -> dict[str, object]:
+    """Return the variables of *frame*, without running code of a class body's mapping."""
     names: Any = frame.f_locals
     if isinstance(names, dict):
         return {k: v for k, v in dict.items(names) if type(k) is str}

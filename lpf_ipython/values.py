@@ -13,16 +13,18 @@ What a value says about itself is cleaned of control characters: it ends up in t
 from __future__ import annotations
 
 import re
-import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable
 from itertools import islice
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import lpf
+
+from . import tabular
+from .tabular import listed
 
 __all__ = ["Values", "clean", "shorten", "type_name"]
 
@@ -48,8 +50,21 @@ class Values:
 
     def text(self, value: object) -> str:
         """Return one line for *value*. Never raises because of it, and never waits for it."""
+        return self._safely(lambda: self._any(value, 0), value)
+
+    def item(self, value: object) -> str:
+        """Return the line for an item of an array: of numpy's scalars, without their type."""
+        return self._safely(lambda: self._item(value, 0), value)
+
+    def preview(self, column: Any) -> str:
+        """Return the line for a column of a table: the type of its values and the first of them."""
+        if tabular.has_own_values(column):
+            return self._safely(lambda: tabular.preview(column, self._brief), column)
+        return self._safely(lambda: self._limited(tabular.preview, column, self._brief), column)
+
+    def _safely(self, describe: Callable[[], str], value: object) -> str:
         try:
-            return shorten(clean(self._any(value, 0)), self._length)
+            return shorten(clean(describe()), self._length)
         except (Exception, RecursionError) as error:
             return f"<{type_name(value)}: {type_name(error)} while looking at it>"
 
@@ -64,10 +79,35 @@ class Values:
                 return f"<{type_name(value)} object>"
         if issubclass(kind, type):
             return f"<class {_NAME(value)}>"
-        library = _library(kind)
-        if library is not None and _trusted(kind):
-            return library(value)
-        return self._limited(library or repr, value)
+        describe = tabular.describer(kind)
+        if describe is None:
+            return self._limited(repr, value)
+        name = type_name(value)
+        if tabular.kind_of(kind) == "array" and not tabular.is_masked_array(value):
+            return describe(tabular.plain_array(value), name, self._brief)
+        if tabular.has_own_values(value):
+            return describe(value, name, self._brief)
+        return self._limited(describe, value, name, self._brief)
+
+    def _brief(self, value: Any) -> str:
+        kind = type(value)
+        if tabular.is_scalar(value):
+            return f"{value:.6g}" if value.dtype.kind == "f" else str(value)[:40]
+        if kind is float:
+            return f"{value:.6g}"
+        return value[:40] if kind is str else shorten(self._item(value, _DEPTH - 1), 40)
+
+    def _item(self, value: Any, depth: int) -> str:
+        kind = type(value)
+        if tabular.is_masked(value):
+            return "--"
+        if tabular.is_scalar(value):
+            if issubclass(kind, str):
+                return _sliced(str.__str__(value))
+            return _sliced(bytes(value)) if issubclass(kind, bytes) else str(value)
+        if tabular.is_own(kind) and tabular.kind_of(kind) is None:
+            return self._limited(str, value)
+        return self._any(value, depth)
 
     def _container(self, value: Any, depth: int) -> str:
         opening, closing = _CONTAINERS[type(value)]
@@ -82,12 +122,12 @@ class Values:
             )
         else:
             parts = (self._any(item, depth + 1) for item in islice(value, _ITEMS))
-        inside = _listed(parts, value)
+        inside = listed(parts, value)
         if type(value) is tuple and len(value) == 1:
             inside += ","
         return f"{opening}{inside}{closing}"
 
-    def _limited(self, describe: Callable[[Any], str], value: object) -> str:
+    def _limited(self, describe: Callable[..., str], value: object, *more: object) -> str:
         name = type_name(value)
         if self._left <= 0 or threading.current_thread() is not threading.main_thread():
             return f"<{name} object>"
@@ -95,7 +135,7 @@ class Values:
         start = time.perf_counter()
         try:
             # Launched directly: a frame of this file around it would defer the time limit.
-            call = lpf.launch(describe, value, timeout=limit)
+            call = lpf.launch(describe, value, *more, timeout=limit)
             if not call.done and call.cancel(grace=limit) != "finished":
                 return f"<{name}: its repr takes more than {limit * 1000:.0f} ms>"
             text: object = call.result()
@@ -132,12 +172,6 @@ def clean(text: str) -> str:
     return _CONTROL.sub(lambda m: ascii(m[0])[1:-1], flat)
 
 
-def _listed(parts: Iterable[str], whole: Sized) -> str:
-    shown = list(parts)
-    more = len(whole) - len(shown)
-    return ", ".join([*shown, f"… {more:,} more"] if more > 0 else shown)
-
-
 def _int(value: Any) -> str:
     bits = value.bit_length()
     return repr(value) if bits <= _INT_BITS else f"<int of {bits:,} bits>"
@@ -172,49 +206,3 @@ _CONTAINERS: dict[type, tuple[str, str]] = {
     frozenset: ("frozenset({", "})"),
     deque: ("deque([", "])"),
 }
-
-
-def _trusted(kind: type) -> bool:
-    """Say whether *kind* is numpy's or pandas' own and not a class that derives from theirs."""
-    return str(kind.__module__).partition(".")[0] in ("numpy", "pandas")
-
-
-def _library(kind: type) -> Callable[[Any], str] | None:
-    """Return the describer for numpy's or pandas' own types; imports neither."""
-    numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
-    if numpy is not None and issubclass(kind, getattr(numpy, "ndarray", ())):
-        return _array
-    if pandas is not None and issubclass(kind, getattr(pandas, "DataFrame", ())):
-        return _table
-    if pandas is not None and issubclass(
-        kind, (getattr(pandas, "Series", ()), getattr(pandas, "Index", ()))
-    ):
-        return _column
-    return None
-
-
-def _array(value: Any) -> str:
-    shape = " × ".join(str(n) for n in value.shape) or "scalar"
-    head = f"{type_name(value)} {value.dtype} {shape}"
-    if value.dtype.kind not in "biufcSUmM" or not value.size:
-        return head
-    items = [_item(item) for item in islice(value.flat, _ITEMS)]
-    return f"{head}: {', '.join(items)}{', …' if value.size > len(items) else ''}"
-
-
-def _table(value: Any) -> str:
-    rows, columns = value.shape
-    parts = (f"{name} {kind}" for name, kind in islice(value.dtypes.items(), _ITEMS))
-    return (
-        f"{type_name(value)} {rows:,} rows × {columns:,} columns: {_listed(parts, value.columns)}"
-    )
-
-
-def _column(value: Any) -> str:
-    items = (_item(item) for item in islice(iter(value), _ITEMS))
-    name = f" {value.name!r}" if value.name is not None else ""
-    return f"{type_name(value)}{name} {value.dtype} {len(value):,}: {_listed(items, value)}"
-
-
-def _item(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)[:40]

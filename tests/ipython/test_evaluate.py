@@ -78,6 +78,16 @@ def test_large_values_are_shown_in_part(paused: Paused) -> None:
     assert paused("many", path=[999])["value"] == "999"
 
 
+def test_tables_and_arrays_open_to_what_is_in_them(paused: Paused) -> None:
+    paused.kernel.run("import numpy, pandas").wait()
+    columns = paused("pandas.DataFrame({'n': many[:2]}, index=['x', 'y'])")["children"]
+    assert [(column["name"], column["value"]) for column in columns] == [("['n']", "int64: 0, 1")]
+    rows = paused("pandas.DataFrame({'n': many[:2]}, index=['x', 'y'])", path=[0])["children"]
+    assert [(row["name"], row["value"]) for row in rows] == [("['x']", "0"), ("['y']", "1")]
+    [row] = paused("numpy.eye(3)[1:2]")["children"]
+    assert (row["name"], row["value"]) == ("[0]", "ndarray float64 3: 0, 1, 0")
+
+
 @pytest.mark.parametrize(
     ("expression", "problem"),
     [

@@ -61,6 +61,11 @@ def test_stack_variables_and_expressions(lab: Page, where: str) -> None:
     panel.locator("summary", has_text="['key']").click()
     panel.locator("summary", has_text="[1]").last.click()
     expect(panel.locator("li li li li")).to_have_text("['deep'] = 'found' str")
+    panel.locator("summary", has_text="data = DataFrame").click()
+    panel.locator("summary", has_text="['b']").click()
+    expect(panel.locator("li li li", has_text="[99]")).to_have_text("[99] = 1.5 float")
+    panel.locator("summary", has_text="array = ndarray").click()
+    expect(panel.locator("summary", has_text="[2]")).to_contain_text("2000000, 2000001")
 
     field = panel.get_by_label("Expression to evaluate in the frame")
     field.fill("n * 6")

@@ -11,10 +11,13 @@ from collections import OrderedDict, deque, namedtuple
 from types import ModuleType
 from typing import Any
 
+import numpy
+import pandas
 import pytest
 
 import lpf
 from lpf_ipython.values import Values, clean, shorten, type_name
+from magics.letters import Letters
 
 
 def text(value: object, **limits: Any) -> str:
@@ -226,19 +229,85 @@ def test_shorten_keeps_both_ends() -> None:
 
 
 def test_numpy_arrays_by_shape_and_type() -> None:
-    numpy = pytest.importorskip("numpy")
     assert text(numpy.zeros((1000, 1000))) == "ndarray float64 1000 × 1000: 0, 0, 0, 0, 0, 0, …"
     assert text(numpy.arange(3)) == "ndarray int64 3: 0, 1, 2"
+    assert text(numpy.array(5)) == "ndarray int64 scalar: 5"
     assert text(numpy.array([Raises()])) == "ndarray object 1"
     assert text(numpy.float64(1.5)) == repr(numpy.float64(1.5))
     assert text([numpy.arange(2)]) == "[ndarray int64 2: 0, 1]"
+    assert text(numpy.array([[1, 2]]).view(numpy.matrix)) == "matrix int64 1 × 2: 1, 2"
 
 
-def test_pandas_by_shape_and_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    pandas = pytest.importorskip("pandas")
-    table = pandas.DataFrame({"a": [1, 2], "b": ["x", "y"]})
-    assert text(table).startswith("DataFrame 2 rows × 2 columns: a int64, b ")
-    assert text(table["a"]) == "Series 'a' int64 2: 1, 2"
+def test_masked_items_are_not_shown() -> None:
+    assert text(numpy.ma.array([1, 2, 3], mask=[0, 1, 0])) == "MaskedArray int64 3: 1, --, 3"
+    assert text(numpy.ma.masked) == "MaskedConstant float64 scalar: --"
+
+
+def test_pandas_by_shape_and_columns() -> None:
+    table = pandas.DataFrame([[1, 2.5], [3, 4.0]], columns=["a", "a"])
+    assert text(table) == "DataFrame 2 rows × 2 columns: a int64, a float64"
+    assert text(table.iloc[:, 1]) == "Series 'a' float64 2: 2.5, 4"
+    assert text(table.index) == "RangeIndex int64 2: 0, 1"
+    assert text(pandas.DataFrame()) == "DataFrame 0 rows × 0 columns"
+    categories = pandas.Series(pandas.Categorical(["u", None]), name=("x", 1))
+    assert text(categories) == "Series ('x', 1) category 2: u, nan"
+
+
+def test_items_of_users_types_in_tables_have_the_limit_of_all() -> None:
+    table = pandas.DataFrame([[1, 2]], columns=[Raises(), "b"])
+    line = "DataFrame 1 rows × 2 columns: <Raises: its repr raised ValueError> int64, b int64"
+    assert text(table) == line
+    assert "takes more than 20 ms" in text(pandas.Series([Loops()]), each=0.02)
+
+
+def test_an_array_of_a_users_type_is_shown_as_one_of_numpys() -> None:
+    class Odd(numpy.ndarray):
+        @property
+        def shape(self) -> Any:
+            raise ValueError
+
+        def __len__(self) -> int:
+            raise ValueError
+
+    assert text(numpy.array([1, 2]).view(Odd)) == "Odd int64 2: 1, 2"
+
+
+def test_tables_of_a_users_type_and_columns_of_a_users_array() -> None:
+    class Table(pandas.DataFrame):
+        @property
+        def shape(self) -> Any:
+            while True:
+                pass
+
+    assert "takes more than 20 ms" in text(Table({"a": [1]}), each=0.02)
+    column = pandas.Series(Letters("abc"))
+    assert text(column) == "Series letters 3: a, b, c"
+    table = pandas.DataFrame({"n": [1, 2, 3], "c": column})
+    assert text(table) == "DataFrame 3 rows × 2 columns: n int64, c letters"
+    labelled = pandas.Series([1, 2, 3], index=column)
+    with Letters.that_never_answer():
+        for value in (column, table, labelled, labelled.index):
+            assert "takes more than 20 ms" in text(value, each=0.02)
+
+
+def test_off_the_main_thread_tables_are_shown_if_none_of_it_is_of_a_users_type() -> None:
+    column = pandas.Series(Letters("abc"))
+    tables = [pandas.DataFrame({"n": [1]}), pandas.DataFrame({"c": column}), column]
+    lines: list[str] = []
+    with Letters.that_never_answer():
+        thread = threading.Thread(target=lambda: lines.extend(map(text, tables)))
+        thread.start()
+        thread.join()
+    assert lines == [
+        "DataFrame 1 rows × 1 columns: n int64",
+        "<DataFrame object>",
+        "<Series object>",
+    ]
+
+
+def test_what_is_half_built_is_named() -> None:
+    for kind in (pandas.DataFrame, pandas.Series, pandas.RangeIndex):
+        assert text(object.__new__(kind)).startswith(f"<{kind.__name__}: ")
 
 
 def test_a_module_that_only_looks_like_numpy_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
