@@ -32,6 +32,7 @@ Describe = Callable[[Any], str]
 Library = Literal["array", "table", "series", "index", "extension"]
 
 _ITEMS = 6
+_LENGTH = 40
 _MODULE = type.__dict__["__module__"].__get__  # Runs no code of a metaclass.
 _NAMES: tuple[tuple[Library, str, tuple[str, ...]], ...] = (
     ("array", "numpy", ("ndarray",)),
@@ -162,9 +163,13 @@ def _column(value: Any, name: str, item: Describe) -> str:
 
 
 def _of_type(head: str, column: Any, item: Describe) -> str:
+    shown: list[str] = []
     # Sliced first: some make all of their values when they are iterated over.
-    first = getattr(column, "iloc", column)[:_ITEMS]
-    return f"{head}: {listed(map(item, first), column)}" if len(column) else head
+    for each in getattr(column, "iloc", column)[:_ITEMS]:
+        shown.append(item(each))
+        if sum(map(len, shown)) > _LENGTH:
+            break
+    return f"{head}: {listed(shown, column)}" if shown else head
 
 
 _DESCRIBERS: dict[Library | None, Callable[[Any, str, Describe], str]] = {

@@ -63,7 +63,9 @@ def test_stack_variables_and_expressions(lab: Page, where: str) -> None:
     expect(panel.locator("li li li li")).to_have_text("['deep'] = 'found' str")
     panel.locator("summary", has_text="data = DataFrame").click()
     panel.locator("summary", has_text="['b']").click()
-    expect(panel.locator("li li li", has_text="[99]")).to_have_text("[99] = 1.5 float")
+    # A hundred floats are not called that a hundred times.
+    expect(panel.locator("li li li", has_text="[99]")).to_have_text("[99] = 1.5")
+    expect(panel.locator("li li", has_text="['b']")).to_contain_text("… 999,900 more")
     panel.locator("summary", has_text="array = ndarray").click()
     expect(panel.locator("summary", has_text="[2]")).to_contain_text("2000000, 2000001")
 
@@ -186,4 +188,30 @@ def test_the_cells_of_all_kernels(lab: Page) -> None:
     expect(lab.page.locator(".lpf-inspector")).to_contain_text("other.ipynb")
     other.get_by_role("button", name="Cancel").click()
     expect(rows).to_have_count(1)
+    assert not lab.complaints
+
+
+def test_a_row_leads_to_its_cell_in_a_notebook_that_is_opened_for_it(lab: Page) -> None:
+    between = ["'\n' * 20"] * 30
+    lab.open("far", "%load_ext lpf", "print('go')\nwhile True:\n    pass", *between)
+    lab.run_to_end(0)
+    lab.run(1)
+    lab.wait_for_output(1, "go")
+    lab.press("pause")
+    lab.wait_for_mark(1, "paused")
+    # It is below what is in sight, and its notebook is closed.
+    lab.select(1)
+    for _ in between:
+        lab.keys("Control+Shift+ArrowDown")
+    lab.save()
+    pause_in_function(lab, "near")
+
+    lab.page.locator('.jp-SideBar [title^="Running and paused cells"]').click()
+    rows = lab.page.locator(".lpf-jobs section")
+    active = lab.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell.jp-mod-active")
+    for notebook, source in (("far", "print('go')"), ("near", "work(7)"), ("far", "print('go')")):
+        go = rows.filter(has_text=f"{notebook}.ipynb").get_by_title("Go to the cell")
+        go.click()
+        expect(active).to_contain_text(source)
+        expect(active.locator(".lpf-bar")).to_be_in_viewport()
     assert not lab.complaints

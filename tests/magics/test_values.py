@@ -249,6 +249,8 @@ def test_pandas_by_shape_and_columns() -> None:
     assert text(table.iloc[:, 1]) == "Series 'a' float64 2: 2.5, 4"
     assert text(table.index) == "RangeIndex int64 2: 0, 1"
     assert text(pandas.DataFrame()) == "DataFrame 0 rows × 0 columns"
+    times = pandas.Series(pandas.date_range("2024-01-01", periods=9))
+    assert text(times).endswith("00:00:00, 2024-01-02 00:00:00, 2024-01-03 00:00:00, … 6 more")
     categories = pandas.Series(pandas.Categorical(["u", None]), name=("x", 1))
     assert text(categories) == "Series ('x', 1) category 2: u, nan"
 

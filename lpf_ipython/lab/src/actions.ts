@@ -2,6 +2,8 @@
 import { InputDialog, Notification } from '@jupyterlab/apputils';
 
 import { parse } from './durations';
+import { goTo, type Notebooks } from './goto';
+import type { Listed } from './kernels';
 import type { Cells } from './model';
 import type { Job, Reply } from './protocol';
 
@@ -42,6 +44,22 @@ export async function cancel(cells: Cells, job: Job | 'running'): Promise<void> 
 
 export async function withdraw(cells: Cells, msgId: string): Promise<void> {
   complain(await cells.withdraw(msgId));
+}
+
+/** Brings the cell of a job into sight, in its notebook. */
+export async function go<Notebook>(
+  notebooks: Notebooks<Notebook>,
+  listed: Listed,
+  job: Job
+): Promise<void> {
+  try {
+    const problem = await goTo(notebooks, listed, job);
+    if (problem !== null) {
+      Notification.warning(problem, { autoClose: 5000 });
+    }
+  } catch (error) {
+    Notification.error(`${listed.name} cannot be opened: ${String(error)}`, { autoClose: 5000 });
+  }
 }
 
 let lastSpan = '2s';

@@ -3,28 +3,26 @@
  *
  *     index ─> commands, marks, adopt ───> actions ──> model ─> protocol
  *      │  └──> inspector ─> values ─────────┤            │        (marks shows one in the cell, too)
- *      └─────> jobs ─> kernels ─> connection ────────────┘
+ *      ├─────> jobs ─> kernels ─> connection ────────────┘
+ *      └─────> notebooks ─> goto
  */
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
-import {
-  INotebookTracker,
-  type Notebook,
-  NotebookActions,
-  type NotebookPanel
-} from '@jupyterlab/notebook';
+import { INotebookTracker, type Notebook, NotebookActions } from '@jupyterlab/notebook';
 import type { Kernel } from '@jupyterlab/services';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 
+import * as actions from './actions';
 import { Adoption } from './adopt';
 import { addCommands, addToPalette, CommandIDs, Front } from './commands';
 import { cellsOf } from './connection';
 import { jobsIcon, stackIcon } from './icons';
 import { Inspector } from './inspector';
 import { JobsPanel } from './jobs';
-import { AllKernels } from './kernels';
+import { AllKernels, type Listed } from './kernels';
 import { Marks } from './marks';
 import type { Cells } from './model';
+import { kernelOf, OpenNotebooks } from './notebooks';
 import type { Job } from './protocol';
 
 const ID = 'jupyterlab-lpf:plugin';
@@ -96,17 +94,14 @@ function activate(
   tracker.activeCellChanged.connect(renew);
 }
 
-function kernelOf(panel: NotebookPanel): Kernel.IKernelConnection | null {
-  return panel.sessionContext.session?.kernel ?? null;
-}
-
 function addPanels(
   app: JupyterFrontEnd,
   tracker: INotebookTracker
 ): { inspect(cells: Cells, job: Job, title: string): void; jobs(): void } {
+  const notebooks = new OpenNotebooks(app, tracker);
   const connected = (id: string): Kernel.IKernelConnection | null => {
-    const panel = tracker.find(each => kernelOf(each)?.id === id);
-    return panel ? kernelOf(panel) : null;
+    const panel = notebooks.find(id);
+    return panel && kernelOf(panel);
   };
   const inspector = new Inspector();
   inspector.id = 'lpf-inspector';
@@ -116,7 +111,8 @@ function addPanels(
     inspector.look(cells, job, title);
     app.shell.activateById(inspector.id);
   };
-  const jobs = new JobsPanel(new AllKernels(app.serviceManager, connected), inspect);
+  const go = (listed: Listed, job: Job): Promise<void> => actions.go(notebooks, listed, job);
+  const jobs = new JobsPanel(new AllKernels(app.serviceManager, connected), inspect, go);
   jobs.id = 'lpf-jobs';
   jobs.title.caption = 'Running and paused cells';
   jobs.title.icon = jobsIcon;

@@ -51,6 +51,18 @@ export function asValue(value: unknown): Value | null {
   };
 }
 
+/**
+ * The types to be shown beside values: none that a value begins with, and none that all items of
+ * something have.
+ */
+export function typesShown(variables: readonly Variable[]): string[] {
+  const items = variables.filter(({ index }) => index !== null);
+  const same = items.length > 1 && items.every(({ type }) => type === items[0]?.type);
+  return variables.map(({ index, type, value }) =>
+    (same && index !== null) || value.startsWith(type) ? '' : type
+  );
+}
+
 type Fields = Readonly<Record<string, unknown>>;
 
 function asFrame(frame: Fields): Frame {

@@ -5,6 +5,7 @@ import { Widget } from '@lumino/widgets';
 import * as actions from './actions';
 import { button, element, refill, set } from './dom';
 import { show, showRunning } from './durations';
+import { canGo } from './goto';
 import type { AllKernels, Listed } from './kernels';
 import type { Cells } from './model';
 import { hasEnded, type Job } from './protocol';
@@ -12,7 +13,8 @@ import { hasEnded, type Job } from './protocol';
 export class JobsPanel extends Widget {
   constructor(
     private readonly kernels: AllKernels,
-    private readonly inspect: (cells: Cells, job: Job, title: string) => void
+    private readonly inspect: (cells: Cells, job: Job, title: string) => void,
+    private readonly go: (listed: Listed, job: Job) => Promise<void>
   ) {
     super();
     this.addClass('lpf-panel');
@@ -69,7 +71,8 @@ export class JobsPanel extends Widget {
     });
   }
 
-  private row({ cells, name }: Listed, job: Job): HTMLElement {
+  private row(listed: Listed, job: Job): HTMLElement {
+    const { cells, name } = listed;
     const clock = element('span', 'lpf-muted');
     this._clocks.push(() => {
       const since = job.state === 'running' ? (Date.now() - cells.heardOf(job)) / 1000 : 0;
@@ -93,10 +96,23 @@ export class JobsPanel extends Widget {
     return element(
       'li',
       `lpf-job lpf-${job.state}`,
-      element('div', '', `${cell} ${state} `, clock),
-      element('div', 'lpf-muted', job.where),
+      this.place(listed, job, [
+        element('div', '', `${cell} ${state} `, clock),
+        element('div', 'lpf-muted', job.where)
+      ]),
       element('div', 'lpf-bar-buttons', ...buttons)
     );
+  }
+
+  /** What says which cell it is, and leads to it. */
+  private place(listed: Listed, job: Job, said: HTMLElement[]): HTMLElement {
+    if (!canGo(listed)) {
+      return element('div', '', ...said);
+    }
+    const place = button('', 'Go to the cell', () => void this.go(listed, job));
+    place.className = 'lpf-go';
+    place.append(...said);
+    return place;
   }
 
   private tick(): void {
@@ -115,7 +131,7 @@ function openJobs(cells: Cells): Job[] {
 }
 
 /** What a kernel's section shows but for the clocks. */
-function contentOf({ id, name, cells }: Listed): unknown {
+function contentOf({ id, name, notebook, cells }: Listed): unknown {
   const jobs = openJobs(cells).map(job => [
     job.id,
     job.state,
@@ -124,5 +140,5 @@ function contentOf({ id, name, cells }: Listed): unknown {
     job.executionCount,
     job.state === 'paused' ? job.elapsed : 0
   ]);
-  return [id, name, cells.loaded, jobs];
+  return [id, name, notebook, cells.loaded, jobs];
 }

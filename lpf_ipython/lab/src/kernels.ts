@@ -2,7 +2,7 @@
  * The cells of all kernels of the server, for the panel that lists them. Kernels of open notebooks
  * are followed over the notebook's connection, others over one that lives as long as it is needed.
  */
-import type { Kernel, ServiceManager } from '@jupyterlab/services';
+import type { Kernel, ServiceManager, Session } from '@jupyterlab/services';
 import { type ISignal, Signal } from '@lumino/signaling';
 
 import { cellsOf } from './connection';
@@ -12,6 +12,8 @@ import type { Cells } from './model';
 export interface Listed {
   readonly id: string;
   readonly name: string;
+  /** Where its notebook is, null if it is none of a notebook. */
+  readonly notebook: string | null;
   readonly cells: Cells;
 }
 
@@ -28,11 +30,15 @@ export class AllKernels {
   }
 
   get listed(): Listed[] {
-    return [...this._connections].map(([id, kernel]) => ({
-      id,
-      name: this.nameOf(id) ?? kernel.name,
-      cells: cellsOf(kernel)
-    }));
+    return [...this._connections].map(([id, kernel]) => {
+      const session = this.sessionOf(id);
+      return {
+        id,
+        name: session?.path || session?.name || kernel.name,
+        notebook: session?.type === 'notebook' ? session.path : null,
+        cells: cellsOf(kernel)
+      };
+    });
   }
 
   /** Follows the kernels from now on. */
@@ -96,10 +102,10 @@ export class AllKernels {
     this._own.delete(id);
   }
 
-  private nameOf(id: string): string | null {
+  private sessionOf(id: string): Session.IModel | null {
     for (const session of this.services.sessions.running()) {
       if (session.kernel?.id === id) {
-        return session.path || session.name;
+        return session;
       }
     }
     return null;

@@ -1,6 +1,6 @@
 /** Values as a tree that opens level by level; each level is asked for when it is opened. */
 import { element, set } from './dom';
-import { asValue, type Value, type Variable } from './inspected';
+import { asValue, typesShown, type Value, type Variable } from './inspected';
 import type { Cells } from './model';
 import type { Job, Reply } from './protocol';
 
@@ -37,17 +37,19 @@ export function variableList(
   path: readonly number[] = []
 ): HTMLUListElement {
   const list = element('ul', 'lpf-values');
-  for (const variable of variables) {
+  const types = typesShown(variables);
+  variables.forEach((variable, i) => {
     const of = expression ?? variable.name;
     const to = variable.index === null ? path : [...path, variable.index];
-    list.append(element('li', '', variableNode(scope, variable, of, to)));
-  }
+    list.append(element('li', '', variableNode(scope, variable, types[i] ?? '', of, to)));
+  });
   return list;
 }
 
 function variableNode(
   scope: Scope,
   variable: Variable,
+  shownType: string,
   expression: string,
   path: readonly number[]
 ): HTMLElement {
@@ -56,8 +58,7 @@ function variableNode(
     element('span', 'lpf-name', name),
     ' = ',
     set(element('span', 'lpf-value', value), { title: type }),
-    ' ',
-    element('span', 'lpf-type', type)
+    ...(shownType === '' ? [] : [' ', element('span', 'lpf-type', shownType)])
   ];
   if (!variable.expandable || isPlain(type)) {
     return element('div', 'lpf-variable', ...shown);
@@ -73,7 +74,7 @@ function variableNode(
     }
     const list = variableList(scope, found.children, expression, path);
     if (found.more > 0) {
-      list.append(element('li', 'lpf-muted', `… ${found.more} more`));
+      list.append(element('li', 'lpf-muted', `… ${found.more.toLocaleString('en')} more`));
     }
     return list;
   });
