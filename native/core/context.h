@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 
 /* Saves the calling context in *save, goes on in `to`; returns there when somebody switches to
@@ -58,6 +59,28 @@ static inline void lpf__set_stepping(void *ucontext, int on)
     const greg_t trap_flag = 0x100;
     greg_t *flags = &((ucontext_t *)ucontext)->uc_mcontext.gregs[REG_EFL];
     *flags = on ? *flags | trap_flag : *flags & ~trap_flag;
+}
+
+/* Is the next instruction a system call, and not one of an allocator?  Those are always at hand; others
+ * may block SIGTRAP, for which the kernel would end the process at the next step, or start a thread
+ * that has the flag, too. */
+static inline bool lpf__must_not_step(const void *ucontext)
+{
+    const greg_t *registers = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
+    const unsigned char *next = (const unsigned char *)registers[REG_RIP];
+    if (next[0] != 0x0f || next[1] != 0x05) { /* syscall */
+        return false;
+    }
+    switch (registers[REG_RAX]) {
+    case SYS_brk:
+    case SYS_mmap:
+    case SYS_munmap:
+    case SYS_mremap:
+    case SYS_madvise:
+        return false;
+    default:
+        return true;
+    }
 }
 
 /* At the first instruction of a function: have another function of the same type called instead. */

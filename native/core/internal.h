@@ -270,10 +270,11 @@ int64_t lpf__cycles_to_ns(int64_t cycles);
 
 /* ---- preempt.c ---------------------------------------------------------------------------- */
 
-extern int lpf__signal;                       /* The number of the signal in use. */
-int lpf__preempt_signal(void);                /* The number, also before it is installed. */
-int lpf__preempt_install(bool restart_calls); /* Called on the thread that hears of signals */
-int lpf__preempt_install_for(struct lpf__thread *home, bool restart_calls); /* from outside. */
+extern int lpf__signal;        /* The number of the signal in use. */
+int lpf__preempt_signal(void); /* The number, also before it is installed. */
+/* Called on the thread that hears of signals from outside; in the place of whatever handler there is. */
+int lpf__preempt_install(bool restart_calls);
+int lpf__preempt_install_for(struct lpf__thread *home, bool restart_calls); /* If it is not yet. */
 bool lpf__preempt_installed(void);
 void lpf__preempt_forget(struct lpf__thread *t); /* The thread ends. */
 void lpf__preempt_forked(

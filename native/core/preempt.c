@@ -222,11 +222,11 @@ static int install(bool restart_calls)
     return sigaction(lpf__signal, &action, NULL) == 0 ? LPF_OK : LPF_ESYSTEM;
 }
 
-int lpf__preempt_install_for(struct lpf__thread *t, bool restart_calls)
+static int install_for(struct lpf__thread *t, bool restart_calls, bool anew)
 {
     pthread_mutex_lock(&install_lock);
     int status = LPF_OK;
-    if (!installed) {
+    if (!installed || anew) {
         status = install(restart_calls);
         installed = status == LPF_OK;
     }
@@ -237,10 +237,15 @@ int lpf__preempt_install_for(struct lpf__thread *t, bool restart_calls)
     return status;
 }
 
+int lpf__preempt_install_for(struct lpf__thread *t, bool restart_calls)
+{
+    return install_for(t, restart_calls, false);
+}
+
 int lpf__preempt_install(bool restart_calls)
 {
     struct lpf__thread *t = lpf__thread_get();
-    return t != NULL ? lpf__preempt_install_for(t, restart_calls) : LPF_ENOMEM;
+    return t != NULL ? install_for(t, restart_calls, true) : LPF_ENOMEM;
 }
 
 bool lpf__preempt_installed(void)

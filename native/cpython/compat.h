@@ -146,6 +146,17 @@ static inline bool lpf_signals_pending(PyThreadState *ts)
 #endif
 }
 
+/* Signals are to reach this state, of the main thread.  In the child of a fork on another thread CPython
+ * goes on setting the bit of the state of the thread that was the main one before. */
+static inline void lpf_signals_reach(PyThreadState *ts)
+{
+#if LPF_PY(13)
+    _PyRuntime.main_tstate = ts;
+#else
+    (void)ts;
+#endif
+}
+
 /* The GIL: of the runtime in 3.11, of an interpreter from 3.12. */
 static inline const struct _gil_runtime_state *lpf_gil_of(PyInterpreterState *interp)
 {

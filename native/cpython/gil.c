@@ -204,11 +204,15 @@ void lpf_gil_tick(void *ucontext)
 void lpf_gil_let_go(void)
 {
     PyThreadState *ts = _PyThreadState_UncheckedGet();
-    if (generous == NULL || generous != ts) {
+    if (gil == NULL || lpf_gil_holder(gil) != ts) {
+        return; /* Another interpreter's. */
+    }
+    /* Those for a thread that has come to the end of its C code would stay for ever. */
+    lpf_iterators_unwrap();
+    if (generous != ts) {
         return;
     }
     generous = NULL;
-    lpf_iterators_unwrap();
     struct timespec moment = {0, (long)MOMENT};
     PyEval_SaveThread();
     uint64_t over = lpf__now() + TURN;

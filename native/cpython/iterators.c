@@ -181,7 +181,8 @@ static void trap(int number, siginfo_t *info, void *ucontext)
     int saved_errno = errno;
     if (info->si_code <= 0 || info->si_code == TRAP_BRKPT || stepped == NULL) {
         pass_on(number, info, ucontext); /* A debugger's, or sent by somebody. */
-    } else if (steps_left <= 0 || _PyThreadState_UncheckedGet() != stepped) {
+    } else if (steps_left <= 0 || _PyThreadState_UncheckedGet() != stepped ||
+               lpf__must_not_step(ucontext)) {
         stop_stepping(ucontext);
     } else if (is_entry(lpf__program_counter(ucontext))) {
         stop_stepping(ucontext);
@@ -212,7 +213,9 @@ static bool trap_is_set(void)
 
 void lpf_iterators_step(struct lpf_steps *steps, uint64_t now, void *ucontext)
 {
-    if (now < steps->at || stepped != NULL || !trap_is_set()) {
+    const ucontext_t *context = ucontext;
+    if (now < steps->at || stepped != NULL || sigismember(&context->uc_sigmask, SIGTRAP) ||
+        lpf__must_not_step(ucontext) || !trap_is_set()) {
         return;
     }
     stepped = _PyThreadState_UncheckedGet();

@@ -312,6 +312,7 @@ int lpf_safepoint_install(void)
     lpf__poked = lpf_gil_tick;
     main_state = PyThreadState_Get();
     main_thread = t;
+    lpf_signals_reach(main_state);
     lpf__codemap_refuse((void *)&PyErr_SetInterruptEx);
     lpf__codemap_refresh();
     return lpf_sigmask_watch();

@@ -389,22 +389,23 @@ print(c.result())
     assert done.lines == ["8"]
 
 
-@pytest.mark.skipif(
-    sys.version_info[:2] == (3, 13), reason="3.13 loses all signals in such a child (main_tstate)"
-)
 def test_a_fork_on_another_thread(child: Callable[..., Any]) -> None:
     """In the child, that thread is the main one."""
     done = child(
         START
         + AFTER_FORK
         + """
-import warnings; warnings.simplefilter("ignore")
+import itertools, warnings; warnings.simplefilter("ignore")
 mine = lpf.launch(paused, "main")
+lpf.launch(spin, timeout=.005).cancel()
 codes = []
 def check():
     c = lpf.launch(spin, timeout=.005)
     assert c.state == "paused", c
     c.cancel()
+    for c in lpf.launch(sum, itertools.repeat(1), timeout=.005), lpf.launch(time.sleep, 1000, timeout=.005):
+        assert c.state == "paused", c
+        c.cancel()
     assert mine.state == "paused"
     try: mine.resume()
     except lpf.ThreadError: pass
