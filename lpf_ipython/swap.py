@@ -217,6 +217,9 @@ class RunningLoop(Item):
         running, loop = value
         asyncio._set_running_loop(running)
         private.set_terminal_loop(loop)
+        if running is not None and not running.is_closed():
+            # In its sleep it has not heard of an event of its that another cell has set.
+            running.call_soon_threadsafe(running.is_running)
 
     def leave(self, mine: Any, outside: Any) -> None:
         asyncio._set_running_loop(None)

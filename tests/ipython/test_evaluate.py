@@ -56,7 +56,7 @@ def test_variables_and_expressions_of_each_frame(paused: Paused) -> None:
     assert paused(" n + local[0] ")["value"] == "17"
     assert paused("[k for k in (n, n)]")["value"] == "[7, 7]"
     assert paused("touched", frame=1)["value"] == "[]"
-    assert "NameError" in paused.reply("n", frame=1)["evalue"]
+    assert "NameError" in paused.reply("local", frame=1)["evalue"]
 
 
 def test_what_is_in_a_value_level_by_level(paused: Paused) -> None:

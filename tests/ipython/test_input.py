@@ -71,7 +71,7 @@ def test_a_cell_that_asks_is_interrupted_as_ever(kernel: Kernel) -> None:
 
 
 def test_a_limit_counts_while_a_cell_asks(kernel: Kernel) -> None:
-    cell = waiting(kernel, "%%timeout 200ms --on-timeout cancel\n" + ASKS)
+    cell = waiting(kernel, "%%timeout 1s --on-timeout cancel\n" + ASKS)
     assert cell.wait().reply["ename"] == "CellTimeout"
 
 

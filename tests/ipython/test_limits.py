@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ipython.kernels import Cell, Kernel
@@ -53,13 +55,15 @@ def test_a_cell_that_awaits_is_paused_at_its_limit(kernel: Kernel, code: str) ->
 
 
 def test_a_limit_may_cancel(kernel: Kernel) -> None:
+    start = time.monotonic()
     cell = kernel.run("%%timeout 0.1 --on-timeout cancel\n" + SPIN)
+    took = time.monotonic() - start
     assert cell.reply["ename"] == "CellTimeout"
     found = details(cell.reply["evalue"])
     assert found is not None
     assert (found["limit"], found["kind"], found["abandoned"]) == (0.1, "CellTimeout", False)
-    assert 0.1 <= found["elapsed"] < 5
-    assert found["line"] in (3, 4)
+    assert 0.1 <= found["elapsed"] <= took
+    assert found["line"] in (2, 3, 4)
 
 
 @pytest.mark.parametrize("awaits", ["", "import asyncio; await asyncio.sleep(1000)"])
@@ -92,7 +96,7 @@ def test_a_limit_for_all_cells(kernel: Kernel) -> None:
 
 
 def test_cpu_time_does_not_count_what_is_slept(kernel: Kernel) -> None:
-    code = "%%timeout 100ms --cpu --on-timeout cancel\nimport time\ntime.sleep(0.3)\n"
+    code = "%%timeout 500ms --cpu --on-timeout cancel\nimport time\ntime.sleep(0.6)\n"
     assert kernel.run(code).reply["status"] == "ok"
     cell = kernel.run(code + SPIN)
     assert cell.reply["ename"] == "CellTimeout"

@@ -13,8 +13,8 @@ from ipython.kernels import Cell, Kernel
 
 # Prints "go", then computes until `go_on` is set; a finite end on its own.
 LOOP = """
+n = 1
 print("go")
-n = 0
 while not globals().get("stop"):
     n += 1
 print("over")
@@ -425,12 +425,15 @@ def test_a_command_of_os_system_is_waited_for_and_can_be_left(
     assert cell.wait().results == [str(int(signal.SIGINT))]
 
 
-def test_a_signal_to_the_whole_group_harms_no_child(kernel: Kernel) -> None:
-    code = "import subprocess\nprint('go', flush=True)\nsubprocess.run(['sleep', '1']).returncode"
-    cell = running(kernel, "import subprocess\n" + code)
-    kernel.until_at(cell, 4)
-    os.killpg(os.getpgid(kernel.pid), signal.SIGURG)
-    kernel.until(lambda _: any(s["state"] == "paused" for s in cell.of_type("lpf_state")))
+def test_a_signal_to_the_whole_group_harms_no_child(kernel: Kernel, tmp_path: Path) -> None:
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    code = "print('go', flush=True)\nsubprocess.run(['cat', %r]).returncode"
+    cell = running(kernel, "import subprocess\n" + code % str(held))
+    with held.open("w"):  # Which waits for the one who reads.
+        kernel.until_at(cell, 3)
+        os.killpg(os.getpgid(kernel.pid), signal.SIGURG)
+        kernel.until(lambda _: any(s["state"] == "paused" for s in cell.of_type("lpf_state")))
     kernel.run("%lpf resume")
     assert cell.wait().results == ["0"]
 

@@ -78,18 +78,24 @@ def test_a_paused_cell_is_cancelled(terminal: Terminal) -> None:
 
 
 def test_a_cell_that_awaits_is_a_job_too(terminal: Terminal) -> None:
-    terminal.run("import asyncio")
-    terminal.send("print('go'); await asyncio.sleep(0.5); 'slept'")
+    terminal.run("import asyncio; event = asyncio.Event()")
+    terminal.send("print('go'); await event.wait(); 'waited'")
     terminal.press(CTRL_Z, "go")
-    assert "'other'" in terminal.run("await asyncio.sleep(0.01, 'other')")
-    assert "'slept'" in terminal.run("%lpf resume")
+    assert "'other'" in terminal.run("event.set(); await asyncio.sleep(0.01, 'other')")
+    assert "'waited'" in terminal.run("%lpf resume")
 
 
-def test_processes_of_a_cell_go_on_while_it_is_paused(terminal: Terminal) -> None:
+def test_processes_of_a_cell_go_on_while_it_is_paused(terminal: Terminal, tmp_path: Path) -> None:
+    held, ended = tmp_path / "held", tmp_path / "ended"
+    os.mkfifo(held)
+    os.mkfifo(ended)
     terminal.run("import subprocess")
-    terminal.send("print('go'); subprocess.run(['sleep', '0.5']).returncode")
+    command = f"cat {held}; echo ended > {ended}; exit 3"
+    terminal.send(f"print('go'); subprocess.run({command!r}, shell=True).returncode")
     terminal.press(CTRL_Z, "go")
-    assert ": 0" in terminal.run("%lpf resume")
+    held.write_text("")
+    assert ended.read_text() == "ended\n"
+    assert ": 3" in terminal.run("%lpf resume")
 
 
 def test_a_time_limit_pauses(terminal: Terminal) -> None:

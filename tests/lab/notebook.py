@@ -100,6 +100,10 @@ class Page:
         prompt = self.cell(number).locator(".jp-InputPrompt").first
         expect(prompt).to_have_attribute("data-lpf", re.compile(f"^{pattern}$"))
 
+    def wait_until_it_runs(self, number: int) -> None:
+        """Wait until the word at a cell's prompt says for how long it has been running."""
+        self.wait_for_mark(number, r"(\d+ (h|min|s) ?)+")
+
     def wait_for_status(self, pattern: str) -> None:
         """Wait until the kernel's indicator says so."""
         indicator = self.page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator")

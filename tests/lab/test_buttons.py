@@ -8,7 +8,7 @@ from lab.notebook import Page, expect
 
 pytestmark = pytest.mark.slow
 
-RUNAWAY = "n = 0\nwhile True:\n    n += 1"
+RUNAWAY = "n = 1\nprint('go')\nwhile True:\n    n += 1"
 LONG = "n = 0\nwhile not done:\n    n += 1\nprint('ended by itself')"
 
 
@@ -21,6 +21,7 @@ def test_a_runaway_cell_is_paused_resumed_and_cancelled(lab: Page, where: str) -
 
     lab.run(1)
     lab.wait_for_button("pause", title="Pause the running cell")
+    lab.wait_for_output(1, "go")
     lab.press("pause")
     lab.wait_for_button("pause", title=r"Resume .* at line \d")
     lab.run_to_end(2)

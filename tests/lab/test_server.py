@@ -93,11 +93,9 @@ def token() -> dict[str, str]:
 def test_the_signal_pauses_the_running_cell(
     server: Server, kernel: str, client: BlockingKernelClient
 ) -> None:
-    request = client.execute("while True:\n    pass")
-    while (message := client.get_iopub_msg(timeout=20))["msg_type"] != "execute_input" or (
-        message["parent_header"]["msg_id"] != request
-    ):
-        pass  # Of the cell before, too.
+    client.execute("print('go', flush=True)\nwhile True:\n    pass")
+    while (message := client.get_iopub_msg(timeout=20))["msg_type"] != "stream":
+        pass
     assert status_of(signal(server, kernel, **token())) == 204
     while (message := client.get_iopub_msg(timeout=20))["msg_type"] != "lpf_state":
         pass
