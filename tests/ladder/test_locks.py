@@ -52,7 +52,7 @@ print(db.execute("select count(*) from t").fetchone()[0], *db.execute("pragma in
 
 def test_two_functions_have_it_in_turn() -> None:
     code = """
-first = lpf.launch(count, 3_000_000, timeout=0.05)
+first = lpf.launch(count, 6_000_000, timeout=0.05)
 second = lpf.launch(count, 1000, timeout=0.05)
 print(first.state, second.state)
 while not second.done:
@@ -63,7 +63,7 @@ print(first.result(), second.result())
 """
     with child(code) as process:
         out, errors = process.communicate(timeout=200)
-    assert (process.returncode, out) == (0, "paused paused\n3000000 1000\n"), errors
+    assert (process.returncode, out) == (0, "paused paused\n6000000 1000\n"), errors
 
 
 def test_outside_of_all_functions_it_is_told_who_has_it() -> None:
@@ -84,14 +84,14 @@ count(1)
 
 def test_what_is_cancelled_while_it_waits_leaves_the_other_alone() -> None:
     code = """
-first = lpf.launch(count, 3_000_000, timeout=0.05)
+first = lpf.launch(count, 6_000_000, timeout=0.05)
 second = lpf.launch(count, 1000, timeout=0.05)
 print(first.state, second.state, second.cancel(grace=0.05))
 print(first.resume().result())
 """
     with child(code) as process:
         out, errors = process.communicate(timeout=200)
-    assert (process.returncode, out) == (0, "paused paused abandoned\n3000000\n"), errors
+    assert (process.returncode, out) == (0, "paused paused abandoned\n6000000\n"), errors
 
 
 def told(cell: Cell) -> list[str]:
@@ -109,7 +109,7 @@ def paused(kernel: Kernel) -> int:
 
 def test_a_cell_that_waits_for_a_paused_one_is_told_and_can_be_paused(own_kernel: Kernel) -> None:
     own_kernel.run(DATABASE)
-    first = own_kernel.start("print('go')\ndb.execute(QUERY % 40_000_000).fetchone()")
+    first = own_kernel.start("print('go')\ndb.execute(QUERY % 60_000_000).fetchone()")
     own_kernel.until_at(first, 2)
     holder = paused(own_kernel)
     second = own_kernel.start("count(5)")
@@ -121,6 +121,6 @@ def test_a_cell_that_waits_for_a_paused_one_is_told_and_can_be_paused(own_kernel
     waiting = paused(own_kernel)
     assert own_kernel.value("6 * 7") == "42"
     assert own_kernel.control("lpf_resume_request", job=holder)["status"] == "ok"
-    assert first.wait().results == ["(40000000,)"]
+    assert first.wait().results == ["(60000000,)"]
     assert own_kernel.control("lpf_resume_request", job=waiting)["status"] == "ok"
     assert second.wait().results == ["5"]
