@@ -143,6 +143,7 @@ struct lpf {
     int uninterruptible; /* Depth of lpf_enter. */
     bool keeps_mask;     /* The signal mask is switched too. */
     bool left_for_outer; /* Paused only so that an outer function can be left. */
+    bool stays;          /* Runs in the child of a fork: nothing due leaves it. */
 
     uint64_t cycles;    /* Sum of the slices that ended: wall-clock time, */
     uint64_t cpu_ns;    /* CPU time between readings of the CPU clock, */

@@ -168,6 +168,29 @@ static void move_slices(struct lpf__thread *t)
     }
 }
 
+static void forget_limits(struct lpf__limit *limit)
+{
+    for (; limit != NULL; limit = limit->outer) {
+        limit->deadline = LPF_FOREVER;
+        limit->due = false;
+    }
+}
+
+/* What runs on behalf of a host does not come back to its launcher when its time is over: there, the
+ * child would go on with the program of its parent, and multiprocessing's children are made inside
+ * functions.  As with the timers of a process, their limits are the parent's alone. */
+static void stay_in_child(struct lpf__thread *t)
+{
+    forget_limits(t->limits);
+    for (lpf_t *c = t->current; c != NULL; c = c->caller) {
+        if (c->host != NULL) {
+            c->stays = true;
+            c->deadline = LPF_FOREVER;
+            forget_limits(c->limits);
+        }
+    }
+}
+
 /* The child has none of the parent's timers and only the forking thread. */
 static void after_fork_in_child(void)
 {
@@ -181,6 +204,7 @@ static void after_fork_in_child(void)
         return;
     }
     move_slices(t);
+    stay_in_child(t);
     t->timer.armed = LPF_FOREVER;
     if (t->timer.exists) {
         t->timer.exists = false;
@@ -330,7 +354,7 @@ struct lpf__due lpf__find_due(struct lpf__thread *t, uint64_t now)
         if (c == NULL) {
             break;
         }
-        if (c->deadline <= now || c->request != LPF__NO_REQUEST) {
+        if (!c->stays && (c->deadline <= now || c->request != LPF__NO_REQUEST)) {
             found = (struct lpf__due){c, NULL, NULL};
         }
     }
@@ -504,6 +528,7 @@ void lpf__leave(lpf_t *victim)
     for (lpf_t *d = leaf;; d = d->caller) {
         end_slice(d, moment);
         freeze_limits(d->limits, now);
+        d->stays = false;
         if (d == victim) {
             break;
         }

@@ -136,6 +136,22 @@ def test_its_output_and_what_it_captures_stay_its_own(responsive: Kernel) -> Non
     assert cell.wait().results == ["'captured\\nas well\\n'"]
 
 
+def test_a_process_that_a_cell_forks_is_not_left_in_its_place(responsive: Kernel) -> None:
+    cell = responsive.run(
+        "import multiprocessing, time\n"
+        "def work():\n"
+        "    end = time.monotonic() + 0.1\n"
+        "    while time.monotonic() < end:\n"
+        "        pass\n"
+        "    raise SystemExit(7)\n"
+        "process = multiprocessing.get_context('fork').Process(target=work)\n"
+        "process.start()\n"
+        "process.join()\n"
+        "print(process.exitcode)"
+    )
+    assert cell.text == "7\n"
+
+
 def test_a_responsive_cell_is_paused_and_resumed(responsive: Kernel) -> None:
     cell = go(responsive, LOOP + "\n'end'")
     ask(responsive, "kernel_info_request")

@@ -323,30 +323,68 @@ print("ok")
     assert done.lines == ["ok"]
 
 
-def test_a_fork_inside_a_function_with_a_limit(child: Callable[..., Any]) -> None:
-    """Both go on inside, and both are left when their time is over."""
+def test_the_limits_of_what_forks_are_its_own(child: Callable[..., Any]) -> None:
+    """As timers are: the child goes on to the end of the function.  Its own limits hold in it."""
     done = child(
         START
         + """
-pids = []
+forked = []
 def f():
-    pids.append(os.fork())
-    spin()
-c = lpf.launch(f, timeout=.02)
-while not pids: c.resume(timeout=.02)
-assert (c.state, c.reason) == ("paused", "timeout")
-(pid,) = pids
-assert c.cancel() == "cancelled"
-if pid == 0:
-    d = lpf.launch(spin, timeout=.005)
-    assert d.state == "paused"
-    d.cancel()
+    with lpf.time_limit(.04):
+        forked.append(os.fork())
+        if forked[0] != 0: spin()
+        lpf.current().request_pause()
+        os.kill(os.getpid(), lpf._native.signal)
+        c = lpf.launch(spin, timeout=.08)
+        assert (c.state, c.reason) == ("paused", "timeout"), c
+        c.cancel()
+        try:
+            with lpf.time_limit(.005): spin()
+        except lpf.TimedOut: return "went on"
+c = lpf.launch(lambda: lpf.launch(f, timeout=.03).result(), timeout=.02)
+while not forked: c.resume(timeout=.02)
+if forked == [0]:
+    assert c.result() == "went on"
     os._exit(9)
-assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+assert (c.state, c.reason) == ("paused", "timeout")
+assert c.cancel() == "cancelled"
+assert os.waitstatus_to_exitcode(os.waitpid(forked[0], 0)[1]) == 9
 print("ok")
 """
     )
     assert done.lines == ["ok"]
+
+
+def test_a_child_of_multiprocessing_outlives_the_limit_of_what_made_it(
+    child: Callable[..., Any],
+) -> None:
+    done = child(
+        START
+        + """
+import multiprocessing
+context = multiprocessing.get_context("fork")
+go_on = context.Event()
+def work():
+    go_on.wait()
+    sys.exit(7)
+def make():
+    process = context.Process(target=work)
+    process.start()
+    return process
+before = os.getpid()
+def as_block():
+    with lpf.time_limit(.2): return make()
+first = lpf.launch(make, timeout=.2)
+assert os.getpid() == before
+processes = [first.result(), lpf.call(make, timeout=.2), as_block()]
+time.sleep(.3)
+assert os.getpid() == before
+go_on.set()
+for process in processes: process.join()
+print([process.exitcode for process in processes])
+"""
+    )
+    assert done.lines == ["[7, 7, 7]"]
 
 
 def test_a_fork_inside_a_nested_chain_and_a_limit_block(child: Callable[..., Any]) -> None:
