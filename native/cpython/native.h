@@ -115,11 +115,12 @@ typedef struct lpf_continuation {
     bool cancelled;
     bool abandoned;
     enum lpf_starved starved;
-    bool insists;        /* Its time limit is going to be followed by a cancel. */
-    bool kept;           /* By the list: dropped on another thread than its own. */
-    int blas;            /* Which OpenBLAS it was abandoned in; see blas.c. */
-    bool left_for_limit; /* Left only so that a time_limit around it can be enforced. */
-    lpf_t core;          /* Its host is lpf_python_host. */
+    bool insists;                /* Its time limit is going to be followed by a cancel. */
+    bool kept;                   /* By the list: dropped on another thread than its own. */
+    int blas;                    /* Which OpenBLAS it was abandoned in; see blas.c. */
+    bool left_for_limit;         /* Left only so that a time_limit around it can be enforced. */
+    uint64_t blocked, unblocked; /* Signals, by its own calls: a bit each. */
+    lpf_t core;                  /* Its host is lpf_python_host. */
     /* What follows, and the last part of the core, need not be zero in the beginning. */
     struct lpf_pystate inside;  /* While it stands still. */
     struct lpf_pystate outside; /* Its launcher's or resumer's, while it runs. */
@@ -353,7 +354,9 @@ int lpf_guard_init(void);
 
 /* ---- sigmask.c ---------------------------------------------------------------------------- */
 
-int lpf_sigmask_watch(void); /* Notice Python code that changes the signal mask. */
+int lpf_sigmask_watch(void);
+void lpf_sigmask_hand_on(const Continuation *c);
+    /* It has ended: to its caller. */ /* Notice Python code that changes the signal mask. */
 
 /* ---- seconds.c ---------------------------------------------------------------------------- */
 

@@ -94,6 +94,9 @@ static void after_end(Continuation *c)
     if (c->canceller.active || c->canceller.exception != NULL) {
         lpf_cancel_clear(&c->canceller);
     }
+    if ((c->blocked | c->unblocked) != 0) {
+        lpf_sigmask_hand_on(c);
+    }
     lpf_continuation_keep_no_longer(c);
 }
 

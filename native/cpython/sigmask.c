@@ -1,4 +1,5 @@
-/* The signal mask belongs to the function, but reading it is a system call, as long as all the rest
+/* The signal mask belongs to the function while it stands still.  When it ends, its caller has what it
+ * blocked and unblocked, as after any call.  But reading it is a system call, as long as all the rest
  * of a switch.  The only way for Python code to change it is signal.pthread_sigmask, so that
  * function is watched: whoever calls it inside a preemptible function has the mask switched from
  * then on.
@@ -24,10 +25,64 @@ static void keep_masks(void)
     }
 }
 
+static Continuation *current(void)
+{
+    lpf_t *c = lpf__self != NULL ? lpf__self->current : NULL;
+    return c != NULL && c->host == &lpf_python_host ? lpf_continuation_of(c) : NULL;
+}
+
+static uint64_t present_mask(void)
+{
+    sigset_t mask;
+    uint64_t bits = 0;
+    pthread_sigmask(SIG_BLOCK, NULL, &mask);
+    for (int number = 1; number <= 64; number++) {
+        bits |= (uint64_t)(sigismember(&mask, number) == 1) << (number - 1);
+    }
+    return bits;
+}
+
+static void note(Continuation *c, uint64_t blocked, uint64_t unblocked)
+{
+    c->blocked = (c->blocked | blocked) & ~unblocked;
+    c->unblocked = (c->unblocked | unblocked) & ~blocked;
+}
+
 static PyObject *watched(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     keep_masks();
-    return ((_PyCFunctionFast)(void (*)(void))original)(module, args, count);
+    Continuation *c = current();
+    uint64_t before = c != NULL ? present_mask() : 0;
+    /* A signal that it lets in may end it with an exception, of a handler: changed is changed. */
+    PyObject *result = ((_PyCFunctionFast)(void (*)(void))original)(module, args, count);
+    if (c != NULL) {
+        uint64_t after = present_mask();
+        note(c, after & ~before, before & ~after);
+    }
+    return result;
+}
+
+static void apply(int how, uint64_t bits)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (int number = 1; number <= 64; number++) {
+        if ((bits >> (number - 1) & 1) != 0) {
+            sigaddset(&set, number);
+        }
+    }
+    pthread_sigmask(how, &set, NULL);
+}
+
+void lpf_sigmask_hand_on(const Continuation *c)
+{
+    keep_masks();
+    apply(SIG_BLOCK, c->blocked);
+    apply(SIG_UNBLOCK, c->unblocked);
+    Continuation *caller = current();
+    if (caller != NULL) {
+        note(caller, c->blocked, c->unblocked);
+    }
 }
 
 int lpf_sigmask_watch(void)

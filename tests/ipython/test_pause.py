@@ -498,3 +498,12 @@ def test_a_cell_that_waits_in_open_can_be_left(kernel: Kernel, tmp_path: Path) -
     kernel.control("lpf_resume_request", job=job)
     held.write_text("all")
     assert cell.wait().results == ["'all'"]
+
+
+def test_what_a_cell_does_to_the_signal_mask_stays(fresh: Kernel) -> None:
+    block = "import signal\nbefore = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})"
+    blocked = "signal.pthread_sigmask(signal.SIG_BLOCK, ()) - before == {signal.SIGUSR2}"
+    fresh.run(f"{block}\nassert {blocked}")
+    assert fresh.value(blocked) == "True"
+    fresh.run("signal.pthread_sigmask(signal.SIG_SETMASK, before)")
+    assert fresh.value("signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before") == "True"

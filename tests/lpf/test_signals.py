@@ -167,6 +167,39 @@ def test_the_signal_mask_belongs_to_the_function() -> None:
     assert blocked() == before
 
 
+def test_a_function_that_ends_leaves_its_changes_of_the_mask_as_any_call_does() -> None:
+    def blocked() -> set[int]:
+        return signal.pthread_sigmask(signal.SIG_BLOCK, ()) - before
+
+    def f() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGUSR2})
+        lpf.pause()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
+
+    def g() -> None:
+        lpf.launch(f).resume()
+        seen.append(blocked())
+        lpf.pause()
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    seen: list[set[int]] = []
+    try:
+        c = lpf.launch(f)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGWINCH})
+        c.resume()
+        assert blocked() == {signal.SIGUSR1, signal.SIGWINCH}
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        c = lpf.launch(g)
+        assert (seen, blocked()) == ([{signal.SIGUSR1}], set())
+        c.resume()
+        assert blocked() == {signal.SIGUSR1}
+        c = lpf.launch(signal.pthread_sigmask, signal.SIG_UNBLOCK, {signal.SIGUSR1}, timeout=1)
+        assert c.done
+        assert blocked() == set()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def test_the_signal_from_outside_pauses_the_outermost(child: Callable[..., Any]) -> None:
     done = child(
         """
