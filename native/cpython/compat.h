@@ -157,6 +157,20 @@ static inline void lpf_signals_reach(PyThreadState *ts)
 #endif
 }
 
+/* Does code of another interpreter run on this thread, inside a call by `ts`, its state of the main one?
+ * For the signal handler.  From 3.12 what was attached last is known even while no GIL is held.  In
+ * 3.11 the holder of the one GIL may be on another thread. */
+static inline bool lpf_in_other_interpreter(PyThreadState *ts)
+{
+    PyThreadState *present = _PyThreadState_UncheckedGet();
+#if LPF_PY(12)
+    return (present != NULL ? present : PyGILState_GetThisThreadState()) != ts;
+#else
+    bool others = PyInterpreterState_Next(PyInterpreterState_Head()) != NULL;
+    return others && present != NULL && present != ts && present->thread_id == ts->thread_id;
+#endif
+}
+
 /* The GIL: of the runtime in 3.11, of an interpreter from 3.12. */
 static inline const struct _gil_runtime_state *lpf_gil_of(PyInterpreterState *interp)
 {

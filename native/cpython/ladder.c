@@ -326,7 +326,9 @@ static void tick(struct lpf__thread *t, void *ucontext)
     if (waited > STEP_AFTER && climb.retry < LAST_RETRY) {
         climb.retry *= 2;
     }
-    if (holds_gil(lpf_safepoint_main_state())) {
+    if (lpf_in_other_interpreter(lpf_safepoint_main_state())) {
+        again = LAST_RETRY; /* Which hears no signals, and may hold a GIL of its own. */
+    } else if (holds_gil(lpf_safepoint_main_state())) {
         bool in_bytecode = lpf_ladder_in_bytecode(ucontext);
         if (waited == 0 && in_bytecode) {
             again = LOOP_RETRY;

@@ -556,3 +556,39 @@ print("ok")
 """
     )
     assert done.lines == ["ok"]
+
+
+@pytest.mark.parametrize("own_gil", [False, True])
+def test_c_code_of_another_interpreter_on_the_main_thread_is_not_left(
+    own_gil: bool, child: Callable[..., Any]
+) -> None:
+    """It may hold a GIL of its own.  The limit is kept once that interpreter is back."""
+    done = child(
+        START
+        + f"""
+import importlib
+interpreters = importlib.import_module("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
+run = interpreters.exec if sys.version_info >= (3, 13) else interpreters.run_string
+options = ["isolated" if {own_gil} else "legacy"] if sys.version_info >= (3, 13) else []
+kept = {{"isolated": {own_gil}}} if sys.version_info < (3, 13) else {{}}
+i = interpreters.create(*options, **kept)
+code = '''
+import json, struct, time, zlib
+end = time.monotonic() + .5
+while time.monotonic() < end:
+    json.dumps(list(range(1000)))
+    zlib.crc32(bytes(100000))
+    struct.pack("1000i", *range(1000))
+'''
+def f():
+    run(i, code)
+    spin()
+c = lpf.launch(f, timeout=.001)
+while c.elapsed < .6: c.resume(timeout=.002)
+assert c.state == "paused", c
+assert c.cancel() == "cancelled"
+interpreters.destroy(i)
+print("ok")
+"""
+    )
+    assert done.lines == ["ok"]
