@@ -65,6 +65,10 @@ enum lpf_cancel_step lpf_cancel_look(PyThreadState *ts, struct lpf_canceller *ca
                                      uint64_t now)
 {
     if (canceller->exception == NULL) {
+        if (now >= canceller->half && now < canceller->until) {
+            /* A guard held it back: what is broken into has half of the rest for its clean-up. */
+            canceller->half = now + (canceller->until - now) / 2;
+        }
         return LPF_CANCEL_RAISE;
     }
     if (now >= canceller->until) {

@@ -147,8 +147,8 @@ PyObject *lpf_guard_blocks(PyThreadState *ts, const lpf_frame *end)
         return PyUnicode_FromString("gc"); /* No collection could start while it stood still. */
     }
     bool excused = false, newest = true;
-    for (lpf_frame *frame = LPF_CURRENT_FRAME(ts); frame != NULL && frame != end;
-         frame = frame->previous) {
+    lpf_frame *frame = LPF_CURRENT_FRAME(ts);
+    for (; frame != NULL && frame != end; frame = frame->previous) {
         if (!lpf_frame_is_python(frame)) {
             continue;
         }
@@ -163,6 +163,9 @@ PyObject *lpf_guard_blocks(PyThreadState *ts, const lpf_frame *end)
             PyObject *name = module_of(frame);
             return name != NULL ? Py_NewRef(name) : PyUnicode_FromString("?");
         }
+    }
+    if (end != NULL && frame == NULL) { /* As lpf_pystate_is_in_greenlet. */
+        return PyUnicode_FromString("greenlet");
     }
     return NULL;
 }

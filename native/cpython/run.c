@@ -222,8 +222,14 @@ PyObject *lpf_pause_py(PyObject *module, PyObject *const *args, Py_ssize_t count
         return NULL;
     }
     Continuation *c = lpf_continuation_of(core);
+    PyThreadState *ts = PyThreadState_Get();
+    if (lpf_pystate_is_in_greenlet(ts, &c->root)) {
+        PyErr_SetString(lpf_errors.state, "pause() is not possible inside a greenlet that runs in "
+                                          "the function; switch back first");
+        return NULL;
+    }
     Py_XSETREF(c->value, count == 1 ? Py_NewRef(args[0]) : NULL);
-    int status = lpf_continuation_leave(PyThreadState_Get(), c, LPF_REASON_PAUSE);
+    int status = lpf_continuation_leave(ts, c, LPF_REASON_PAUSE);
     Py_CLEAR(c->value);
     if (status < 0) {
         return NULL;

@@ -103,7 +103,12 @@ static int raise_in_place(struct lpf__thread *t, struct lpf_canceller *canceller
 
 static int cancel_function(PyThreadState *ts, struct lpf__thread *t, Continuation *c, uint64_t now)
 {
-    switch (lpf_cancel_look(ts, &c->canceller, now)) {
+    enum lpf_cancel_step step = lpf_cancel_look(ts, &c->canceller, now);
+    if (step == LPF_CANCEL_GIVE_UP &&
+        lpf_pystate_is_in_greenlet(ts, &lpf_continuation_of(t->current)->root)) {
+        step = LPF_CANCEL_RAISE; /* Every later switch of a greenlet would go wrong. */
+    }
+    switch (step) {
     case LPF_CANCEL_WAIT:
         lpf_cancel_watch(t, &c->canceller, now);
         return 0;

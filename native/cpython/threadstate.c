@@ -257,6 +257,15 @@ void lpf_pystate_end(PyThreadState *ts, const struct lpf_pystate *outside)
     }
 }
 
+bool lpf_pystate_is_in_greenlet(PyThreadState *ts, const struct lpf_pyroot *root)
+{
+    const _PyErr_StackItem *item = ts->exc_info;
+    while (item->previous_item != NULL) {
+        item = item->previous_item;
+    }
+    return item != &root->exc_state;
+}
+
 void lpf_pyroot_link(PyThreadState *ts, struct lpf_pyroot *root)
 {
     link_shim(&root->shim, LPF_CURRENT_FRAME(ts), ts->interp);

@@ -69,6 +69,11 @@ void lpf_pystate_begin(PyThreadState *ts, struct lpf_pyroot *root, struct lpf__s
  * follows. */
 void lpf_pystate_end(PyThreadState *ts, const struct lpf_pystate *outside);
 
+/* Has the function that runs, whose root this is, switched to a greenlet?  A greenlet moves parts of the C
+ * stack about by its own book, and counts on it that nothing else of the thread runs until it has
+ * switched back.  Neither its frames nor its exceptions lead to those of the function. */
+bool lpf_pystate_is_in_greenlet(PyThreadState *ts, const struct lpf_pyroot *root);
+
 void lpf_pyroot_link(PyThreadState *ts, struct lpf_pyroot *root); /* Before resuming. */
 void lpf_pyroot_unlink(struct lpf_pyroot *root);                  /* When leaving. */
 
