@@ -3,6 +3,7 @@
 Arrows point one way:
 
     __init__ ─> kernel, control, terminal ─> shell ─> cell ─> jobs, swap ─> lpf
+                kernel ─> queue, handling ─> turn, idle, lent ─> begun ─> request ─> cell
              ─> magics ─> display, debugger ─> inspect ─> places, values
 
 `private` holds every private name of IPython and ipykernel that is used. Nothing here is imported

@@ -68,7 +68,7 @@ class Control:
     def _busy_again(self) -> None:
         """The status around a control request says idle at its end, whatever runs: mend that."""
         cell = self.runner.front
-        parent = self.runner.parent_of(cell) if cell is not None else None
+        parent = self.runner.begun.parent_of(cell) if cell is not None else None
         if parent is not None:
             private.publish_status(self.kernel, "busy", parent)
 
@@ -81,7 +81,7 @@ class Control:
         waiting = asyncio.wrap_future(done)
         while not waiting.done() and loop.time() < end:
             await asyncio.wait([waiting], timeout=_PRESS_AGAIN)
-            self.runner.press()
+            self.runner.pauses.press()
         if not waiting.done():
             where = running.where if running is not None else "?"
             problem = JobError(

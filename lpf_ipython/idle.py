@@ -10,12 +10,14 @@ Main thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 from . import sigint
-from .cell import FIRST, Cell, Order
+from .begun import Begun
+from .cell import FIRST, Order
+from .lent import WhileLent
 from .publisher import Publisher
 from .request import Request
 
@@ -24,31 +26,22 @@ __all__ = ["AtIdle"]
 _SECOND_PRESS = 5  # Seconds.
 
 
-class Runner(Protocol):
-    """What is needed of a kernel's runner."""
-
-    loop: asyncio.AbstractEventLoop
-
-    @property
-    def front(self) -> Cell | None: ...
-
-    @property
-    def requests(self) -> Iterable[Request]:
-        """Those whose cells have begun and not ended."""
-
-    def interrupted(self, number: int, frame: FrameType | None) -> None:
-        """Who hears an interrupt while cells are lent out."""
-
-    def resume_with(self, request: Request, order: Order) -> None:
-        """Have a paused cell go on, to obey *order*."""
-
-
 class AtIdle:
     """Who hears interrupts between cells: nobody, as ipykernel has it, unless somebody waits."""
 
-    def __init__(self, runner: Runner, publisher: Publisher) -> None:
-        self._runner = runner
+    def __init__(
+        self,
+        begun: Begun,
+        while_lent: WhileLent,
+        publisher: Publisher,
+        loop: asyncio.AbstractEventLoop,
+        resume_with: Callable[[Request, Order], None],
+    ) -> None:
+        self._begun = begun
+        self._while_lent = while_lent
         self._publisher = publisher
+        self._loop = loop
+        self._resume_with = resume_with
         self._hears = False
 
     @property
@@ -67,10 +60,10 @@ class AtIdle:
 
     def in_place_of(self, handler: Any) -> Any:
         """Return who is to hear interrupts from now on, where *handler* has; a cell's is left."""
-        idle = (sigint.IGNORED, self._interrupted, self._runner.interrupted)
+        idle = (sigint.IGNORED, self._interrupted, self._while_lent.interrupted)
         if handler not in idle:
             return handler
-        cell = self._runner.front
+        cell = self._begun.front
         runs = cell is not None and not cell.is_parked
         wanted = 2 if runs else bool(self._awaited())
         self._hears = wanted > 0
@@ -79,7 +72,7 @@ class AtIdle:
     def goes_on(self, parent: Any) -> None:
         """A client that sends another cell does not just wait for the paused one."""
         session = parent["header"].get("session")
-        for request in self._runner.requests:
+        for request in self._begun.values():
             if request.parent["header"].get("session") == session:
                 request.awaited = False
 
@@ -87,12 +80,12 @@ class AtIdle:
         """Return the requests of paused cells that their clients do nothing else than wait for."""
         return [
             request
-            for request in self._runner.requests
+            for request in self._begun.values()
             if request.cell is not None and request.cell.is_parked and request.awaited
         ]
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        now = self._runner.loop.time()
+        now = self._loop.time()
         for request in self._awaited():
             assert request.cell is not None
             job = request.cell.job
@@ -106,4 +99,4 @@ class AtIdle:
                 self._publisher.send("stream", {"name": "stderr", "text": text}, request)
                 continue
             job.pending = "cancel"
-            self._runner.resume_with(request, Order("interrupt", FIRST))
+            self._resume_with(request, Order("interrupt", FIRST))

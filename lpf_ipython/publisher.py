@@ -62,6 +62,12 @@ class Publisher:
         )
         return f"memory limit {self._config.memory_limit} reached; the largest are {largest}"
 
+    def aborted(self, request: Request) -> None:
+        """Send the reply of a request that is not going to run, and what goes with one."""
+        private.publish_status(self._kernel, "busy", request.parent)
+        private.abort(self._kernel, request.stream, request.ident, request.parent)
+        private.publish_status(self._kernel, "idle", request.parent)
+
     def reply(self, request: Request, outcome: CellEnded) -> None:
         """Send the reply that ipykernel's handler, given up on, is not going to send."""
         kernel, shell = self._kernel, self._kernel.shell

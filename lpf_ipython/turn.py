@@ -19,19 +19,20 @@ class Turn:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
-    def free(self) -> bool:
-        """Whether `take` would return at once."""
-        return not self._taken
-
-    @property
     def is_wanted(self) -> bool:
         """Whether somebody waits."""
         return bool(self._waiting)
 
+    def take_now(self) -> bool:
+        """Take the turn if it is free; whether it was."""
+        if self._taken:
+            return False
+        self._taken = True
+        return True
+
     async def take(self) -> None:
         """Wait for the turn."""
-        if not self._taken:
-            self._taken = True
+        if self.take_now():
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
