@@ -87,7 +87,9 @@ def main_thread(kernel: Kernel) -> tuple[str, int]:
 def started(kernel: Kernel, runaway: Runaway, code: str) -> Cell:
     """Start *code* and wait until it does what takes long."""
     kernel.run(runaway.setup)
-    head = "print('go', flush=True)\n"
+    # The first flush waits until its message is about to be sent, the second until it was: what
+    # holds the GIL from then on would keep it back.
+    head = "print('go', flush=True); print(end='', flush=True)\n"
     cell = kernel.start(head + code)
     cell.prints("go")
     before = main_thread(kernel)[1]
