@@ -206,5 +206,5 @@ class Tasks:
             threading.current_thread() is threading.main_thread()
             and getattr(coro, "cr_code", None) is not self._own
             and asyncio.iscoroutine(coro)
-            and type(coro).__module__ not in (__name__, "lpf.aio")
+            and not type(coro).__module__.startswith((__name__, "lpf.aio."))
         )

@@ -17,7 +17,7 @@ import weakref
 from collections import deque
 from typing import Any
 
-from . import _native
+from .. import _native
 
 __all__ = ["ROUNDS", "count", "goes_on", "next_turn", "standing", "stands"]
 
