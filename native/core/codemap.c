@@ -94,9 +94,13 @@ static const char *const leaves[] = {
     "sigtimedwait",
 };
 
-/* Functions of the C library that wait for a lock of their caller's. */
+/* Functions of the C library that wait for a lock of their caller's, */
 static const char *const locks[] = {"pthread_mutex_lock", "pthread_rwlock_rdlock",
                                     "pthread_rwlock_wrlock", "sem_wait"};
+/* and those of the host that call them to do so. */
+#define HOST_LOCKS 8
+static void *host_locks[HOST_LOCKS];
+static size_t host_lock_count;
 
 static struct {
     char text[RULE_TEXT];
@@ -316,6 +320,9 @@ static void add_leaves(struct table *table)
         add_function(table, dlsym(library, locks[i]), LOCK);
     }
     dlclose(library);
+    for (size_t i = 0; i < host_lock_count; i++) {
+        add_function(table, host_locks[i], LOCK);
+    }
 }
 
 static int by_start(const void *left, const void *right)
@@ -520,7 +527,7 @@ struct lock_walk {
     enum kind caller;
 };
 
-#define MOST_LOCK_FRAMES 6
+#define MOST_LOCK_FRAMES 12
 
 static _Unwind_Reason_Code look_for_lock(struct _Unwind_Context *context, void *data)
 {
@@ -565,6 +572,17 @@ void lpf__codemap_refuse(const void *address)
     pthread_mutex_lock(&lock);
     if (refused_address_count < REFUSED_ADDRESSES) {
         refused_addresses[refused_address_count++] = (uintptr_t)address;
+        rule_version++;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void lpf__codemap_waits(const char *name)
+{
+    void *function = dlsym(RTLD_DEFAULT, name);
+    pthread_mutex_lock(&lock);
+    if (function != NULL && host_lock_count < HOST_LOCKS) {
+        host_locks[host_lock_count++] = function;
         rule_version++;
     }
     pthread_mutex_unlock(&lock);

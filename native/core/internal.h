@@ -293,6 +293,8 @@ void lpf__codemap_forked(void);  /* In the child. */
 /* Refuses whatever object holds the address: a host language's interpreter, which may be the
  * program itself. */
 void lpf__codemap_refuse(const void *address);
+/* A function of the host, if it is there, that waits for a lock of its caller's. */
+void lpf__codemap_waits(const char *name);
 /* The writable variables of a shared object. */
 struct lpf__data {
     uintptr_t start, end;

@@ -16,6 +16,12 @@
 #define LAST_RETRY (8 * LPF__MILLISECOND)
 #define DEFER_RETRY (LPF__MILLISECOND / 5)
 
+/* What modules call, with the GIL released, to wait for the lock of an object (a compressor, a hash) that
+ * a function which stands still may hold: the first two up to 3.12, the others from 3.13. */
+static const char *const lock_functions[] = {"PyThread_acquire_lock", "PyThread_acquire_lock_timed",
+                                             "PyMutex_Lock", "_PyParkingLot_Park",
+                                             "_PySemaphore_Wait"};
+
 static struct lpf__thread *volatile main_thread; /* The thread that the handler is installed for. */
 static PyThreadState *volatile main_state;       /* Its thread state. */
 static volatile sig_atomic_t closed;
@@ -319,6 +325,11 @@ int lpf_safepoint_install(void)
     main_thread = t;
     lpf_signals_reach(main_state);
     lpf__codemap_refuse((void *)&PyErr_SetInterruptEx);
+    static bool told;
+    for (size_t i = 0; !told && i < sizeof lock_functions / sizeof *lock_functions; i++) {
+        lpf__codemap_waits(lock_functions[i]);
+    }
+    told = true;
     lpf__codemap_refresh();
     return lpf_sigmask_watch();
 }

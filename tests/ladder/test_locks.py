@@ -9,6 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from ipython.kernels import Cell, Kernel
 
 DATABASE = """
@@ -55,6 +57,32 @@ print(db.execute("select count(*) from t").fetchone()[0], *db.execute("pragma in
     with child(code) as process:
         out, errors = process.communicate(timeout=200)
     assert (process.returncode, out) == (0, "60033 ok\n"), errors
+
+
+STREAMS = {
+    "bz2": "bz2.BZ2Compressor().compress",
+    "lzma": "lzma.LZMACompressor().compress",
+    "zlib": "zlib.compressobj().compress",
+    "sha256": "hashlib.sha256().update",
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_what_waits_for_a_stream_of_a_function_that_stands_still_is_left(stream: str) -> None:
+    """Such locks are the interpreter's own, and waited for without the GIL."""
+    code = f"""
+import bz2, hashlib, lzma, os, time, zlib
+put = {STREAMS[stream]}
+data = os.urandom(1 << 20) * 200
+running = [lpf.launch(put, data, timeout=0.02) for _ in range(3)]
+assert [c.state for c in running] == ["paused"] * 3, running
+running.pop().cancel(grace=0.01)
+print("ok", flush=True)
+os._exit(0)  # Some of the data is never put through.
+"""
+    with child(code) as process:
+        out, errors = process.communicate(timeout=200)
+    assert (process.returncode, out) == (0, "ok\n"), errors
 
 
 def test_two_functions_have_it_in_turn() -> None:
