@@ -195,7 +195,7 @@ def test_cells_in_the_background_take_turns(kernel: Kernel) -> None:
     front = kernel.start(
         "before = list(counts)\n"
         "while min(now - then for now, then in zip(counts, before)) < 10**6:\n"
-        "    for _ in range(1000): counts[2] += 1\n"
+        "    for n in range(1000): counts[2] += 1\n"
         "gained = [now - then for now, then in zip(counts, before)]\n"
         "stop = True"
     )
