@@ -32,6 +32,7 @@
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unwind.h>
 
 #include "internal.h"
@@ -407,6 +408,29 @@ void lpf__codemap_refresh(void)
         }
     }
     pthread_mutex_unlock(&lock);
+}
+
+/* A look at the objects takes a lock of the loader's that a fork does not put right in the child.  So a
+ * fork waits for it; not for ever, as the look may wait for a constructor that forks. */
+#define LONGEST_LOOK (100 * LPF__MILLISECOND)
+
+static __thread bool forks __attribute__((tls_model("initial-exec")));
+
+void lpf__codemap_before_fork(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    uint64_t end = (uint64_t)until.tv_nsec + LONGEST_LOOK;
+    until.tv_sec += (time_t)(end / UINT64_C(1000000000));
+    until.tv_nsec = (long)(end % UINT64_C(1000000000));
+    forks = pthread_mutex_timedlock(&lock, &until) == 0;
+}
+
+void lpf__codemap_after_fork(void)
+{
+    if (forks) {
+        pthread_mutex_unlock(&lock);
+    }
 }
 
 void lpf__codemap_forked(void)

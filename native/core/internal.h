@@ -289,7 +289,9 @@ extern void (*volatile lpf__poked)(void *ucontext);
 /* ---- codemap.c ---------------------------------------------------------------------------- */
 
 void lpf__codemap_refresh(void); /* Cheap when nothing was loaded or unloaded. */
-void lpf__codemap_forked(void);  /* In the child. */
+void lpf__codemap_before_fork(void);
+void lpf__codemap_after_fork(void); /* In the parent; */
+void lpf__codemap_forked(void);     /* in the child. */
 /* Refuses whatever object holds the address: a host language's interpreter, which may be the
  * program itself. */
 void lpf__codemap_refuse(const void *address);

@@ -142,6 +142,7 @@ static void before_fork(void)
         }
         exact_moment(t);
     }
+    lpf__codemap_before_fork();
 }
 
 static void forked(struct lpf__thread *t)
@@ -153,6 +154,7 @@ static void forked(struct lpf__thread *t)
 
 static void after_fork_in_parent(void)
 {
+    lpf__codemap_after_fork();
     if (lpf__self != NULL) {
         forked(lpf__self);
     }

@@ -354,9 +354,8 @@ int lpf_guard_init(void);
 
 /* ---- sigmask.c ---------------------------------------------------------------------------- */
 
-int lpf_sigmask_watch(void);
-void lpf_sigmask_hand_on(const Continuation *c);
-    /* It has ended: to its caller. */ /* Notice Python code that changes the signal mask. */
+int lpf_sigmask_watch(void); /* Notice Python code that changes the signal mask. */
+void lpf_sigmask_hand_on(const Continuation *c); /* It has ended: to its caller. */
 
 /* ---- seconds.c ---------------------------------------------------------------------------- */
 

@@ -1,6 +1,8 @@
 /* Forking outside of functions, with paused ones, and inside a running one. */
 #include "check.h"
 
+#include <link.h>
+
 static char output[4096];
 
 static lpf_t *paused;
@@ -155,6 +157,47 @@ static void the_forking_thread_hears_of_signals_in_the_child(void)
     pthread_join(thread, NULL);
 }
 
+static volatile int over;
+
+static void *look_at_libraries_again_and_again(void *unused)
+{
+    long n = 0;
+    (void)unused;
+    while (!over) {
+        CHECK_IS(lpf_allow_library("no such library", 1), LPF_OK);
+        freed(launched(finish, &n, SECOND));
+    }
+    return NULL;
+}
+
+static int look_at(struct dl_phdr_info *info, size_t size, void *data)
+{
+    (void)info, (void)size, (void)data;
+    return 0;
+}
+
+/* The loader's lock, which a fork does not put right, is free in the child. */
+static void a_fork_waits_for_a_look_at_the_libraries(void)
+{
+    pthread_t thread;
+    SKIP_IF(emulated(), "the emulator forks while its own threads hold locks");
+    pthread_create(&thread, NULL, look_at_libraries_again_and_again, NULL);
+    for (int i = 0; i < 1000; i++) {
+        int status = 0;
+        pid_t pid = fork();
+        if (pid == 0) {
+            alarm(10);
+            dl_iterate_phdr(look_at, NULL);
+            _exit(0);
+        }
+        CHECK_IS(waitpid(pid, &status, 0), pid);
+        CHECK_IS(status, 0);
+    }
+    over = 1;
+    pthread_join(thread, NULL);
+}
+
 MAIN(TEST(the_child_goes_on_with_a_paused_function), TEST(a_limit_holds_on_both_sides_of_a_fork),
      TEST(a_chain_is_whole_on_both_sides_of_a_fork), TEST(cpu_time_goes_on_in_the_child),
-     TEST(the_forking_thread_hears_of_signals_in_the_child))
+     TEST(the_forking_thread_hears_of_signals_in_the_child),
+     TEST(a_fork_waits_for_a_look_at_the_libraries))
