@@ -30,7 +30,7 @@ find_python() { # VERSION
 
 # Makes or renews .venvs/NAME with the project, editable, and the given extra. What is up to date is left alone.
 make_environment() { # NAME PYTHON EXTRA
-    local directory=.venvs/$1 python=.venvs/$1/bin/python stamp wanted
+    local directory=.venvs/${1:?a name is missing} python=.venvs/$1/bin/python stamp wanted
     stamp=$directory/installed
     wanted="$3 $(cat pyproject.toml lpf_ipython/lab/built/package.json | cksum) $PWD"
     if ! "$python" -c '' 2>/dev/null; then
