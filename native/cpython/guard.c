@@ -141,9 +141,9 @@ static bool waits_now(const struct waits *waits, lpf_frame *frame)
     return false;
 }
 
-PyObject *lpf_guard_blocks(PyThreadState *ts, const lpf_frame *end)
+PyObject *lpf_guard_blocks(PyThreadState *ts, const lpf_frame *end, bool in_collection)
 {
-    if (lpf_collecting(ts)) {
+    if (!in_collection && lpf_collecting(ts)) {
         return PyUnicode_FromString("gc"); /* No collection could start while it stood still. */
     }
     bool excused = false, newest = true;

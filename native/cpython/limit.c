@@ -65,6 +65,7 @@ static PyObject *limit_enter(TimeLimit *limit, PyObject *ignored)
     struct lpf__limit **list = list_of(t, limit->within);
     limit->core.outer = *list;
     *list = &limit->core;
+    limit->in_collection = lpf_collecting(PyThreadState_Get());
     limit->entered = true;
     Py_INCREF(limit); /* The list's. */
     if (limit->duration != LPF_FOREVER) {

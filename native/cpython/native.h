@@ -114,6 +114,7 @@ typedef struct lpf_continuation {
     enum lpf_reason reason;
     bool cancelled;
     bool abandoned;
+    bool in_collection; /* Launched by a finalizer, say, that the collector runs. */
     enum lpf_starved starved;
     bool insists;                /* Its time limit is going to be followed by a cancel. */
     bool kept;                   /* By the list: dropped on another thread than its own. */
@@ -347,7 +348,7 @@ PyObject *lpf_same_variables_py(PyObject *, PyObject *const *, Py_ssize_t);
 
 /* New reference to the name of the guarded module that forbids leaving now, NULL (no error) if
  * nothing does.  Looks at the frames down to `end`, which is not looked at. */
-PyObject *lpf_guard_blocks(PyThreadState *ts, const lpf_frame *end);
+PyObject *lpf_guard_blocks(PyThreadState *ts, const lpf_frame *end, bool in_collection);
 PyObject *lpf_guard_classifier_py(PyObject *, PyObject *);
 PyObject *lpf_guard_changed_py(PyObject *, PyObject *);
 int lpf_guard_init(void);
@@ -375,6 +376,7 @@ typedef struct {
     uint64_t grace;
     uint64_t started;
     bool entered;
+    bool in_collection; /* Entered by a finalizer that the collector runs. */
     enum lpf_starved starved;
 } TimeLimit;
 

@@ -298,6 +298,7 @@ Continuation *lpf_continuation_make(PyThreadState *ts, const char *verb, PyObjec
         return NULL;
     }
     c->thread_ident = ts->thread_id;
+    c->in_collection = lpf_collecting(ts);
     lpf_continuation_link(c);
     lpf_gc_track(ts, (PyObject *)c);
     if (!lpf_safepoint_installed_here() && lpf_continuation_watch_thread() < 0) {

@@ -61,6 +61,15 @@ static int call_on_stray(void)
     return result != NULL ? 0 : -1;
 }
 
+/* Did the collection that is under way begin further out than what is due?  Then it is not in the way. */
+static bool in_outer_collection(PyThreadState *ts, struct lpf__due due)
+{
+    bool *began_in_one = due.limit != NULL ? &lpf_limit_of(due.limit)->in_collection
+                                           : &lpf_continuation_of(due.function)->in_collection;
+    *began_in_one = *began_in_one && lpf_collecting(ts); /* Or else that one is over. */
+    return *began_in_one;
+}
+
 PyObject *lpf_safepoint_blocked_by(PyThreadState *ts, struct lpf__due due)
 {
     const lpf_frame *end = NULL;
@@ -69,7 +78,7 @@ PyObject *lpf_safepoint_blocked_by(PyThreadState *ts, struct lpf__due due)
         end = &lpf_continuation_of(last)->root.shim;
     }
     looking = true;
-    PyObject *name = lpf_guard_blocks(ts, end);
+    PyObject *name = lpf_guard_blocks(ts, end, in_outer_collection(ts, due));
     looking = false;
     return name;
 }

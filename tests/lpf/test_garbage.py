@@ -290,6 +290,31 @@ def test_a_collection_inside_is_not_left_in_the_middle() -> None:
     assert c.state == "finished"
 
 
+def test_limits_hold_in_a_finalizer_that_the_collector_runs(child: Callable[..., Any]) -> None:
+    """The collection that is under way is not the function's own."""
+    done = child("""
+import gc, lpf
+def spin():
+    while True: pass
+class Thing:
+    def __init__(self, f): self.itself, self.f = self, f
+    def __del__(self): print(self.f())
+def call():
+    try: lpf.call(spin, timeout=.01)
+    except lpf.TimedOut: return "timed out"
+def block():
+    try:
+        with lpf.time_limit(.01): spin()
+    except lpf.TimedOut: return "timed out"
+def launch():
+    c = lpf.launch(spin, timeout=.01)
+    return c.state, c.cancel()
+for f in call, block, launch: Thing(f)
+gc.collect()
+""")
+    assert done.lines == ["timed out", "timed out", "('paused', 'cancelled')"]
+
+
 def test_collections_under_preemption_find_everything() -> None:
     alive = weakref.WeakSet[Any]()
 
