@@ -217,10 +217,17 @@ def _let_go_on(cell: Cell | None, error: BaseException | None) -> None:
 def _outcome(cell: Cell | None, error: BaseException | None) -> BaseException | None:
     """Return what *error*, raised in *cell*, stands for: mostly itself."""
     starved = _starved(error)
-    if starved or isinstance(error, lpf.Cancelled):
+    if starved or _is_cancelled(error):
         ending = cell.ending if cell is not None else None
         return ending or (KeyboardInterrupt() if starved else error)
     return error
+
+
+def _is_cancelled(error: BaseException | None) -> bool:
+    """Whether this is a Cancelled, or a group of such: asyncio.TaskGroup makes those."""
+    if type(error) is BaseExceptionGroup:
+        return all(map(_is_cancelled, error.exceptions))
+    return isinstance(error, lpf.Cancelled)
 
 
 def _starved(error: BaseException | None) -> bool:

@@ -36,6 +36,28 @@ void lpf_cancel_clear(struct lpf_canceller *canceller)
     canceller->active = canceller->pressed = false;
 }
 
+bool lpf_cancel_is(const struct lpf_canceller *canceller, PyObject *raised)
+{
+    if (canceller->exception == NULL || raised == NULL || raised == canceller->exception) {
+        return canceller->exception != NULL && raised == canceller->exception;
+    }
+    if ((PyObject *)Py_TYPE(raised) != PyExc_BaseExceptionGroup) {
+        return false; /* A class derived from it may run code when it is asked. */
+    }
+    PyObject *inside = PyObject_GetAttrString(raised, "exceptions");
+    Py_ssize_t count = inside != NULL ? PyTuple_GET_SIZE(inside) : 0;
+    bool all = count > 0 && Py_EnterRecursiveCall("") == 0;
+    if (all) {
+        for (Py_ssize_t i = 0; i < count && all; i++) {
+            all = lpf_cancel_is(canceller, PyTuple_GET_ITEM(inside, i));
+        }
+        Py_LeaveRecursiveCall();
+    }
+    PyErr_Clear();
+    Py_XDECREF(inside);
+    return all;
+}
+
 /* The exception handled by an except clause, or one that it was handling when that was raised. */
 static bool leads_to(PyObject *handled, PyObject *wanted)
 {

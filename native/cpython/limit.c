@@ -111,7 +111,7 @@ static bool comes_of(const TimeLimit *limit, PyObject *raised)
         }
     }
     return limit->canceller.exception != NULL &&
-           (raised == Py_None || raised == limit->canceller.exception);
+           (raised == Py_None || lpf_cancel_is(&limit->canceller, raised));
 }
 
 static PyObject *limit_exit(TimeLimit *limit, PyObject *const *args, Py_ssize_t count)

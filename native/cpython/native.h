@@ -75,6 +75,9 @@ enum lpf_cancel_step lpf_cancel_look(PyThreadState *ts, struct lpf_canceller *ca
                                      uint64_t now);
 /* The lpf.Cancelled to raise, made at the first call.  New reference, NULL on error. */
 PyObject *lpf_cancel_exception(struct lpf_canceller *canceller, PyObject *message);
+/* Is `raised` that, or a group of nothing else?  asyncio.TaskGroup and except* make such.  No exception
+ * is set, before or after. */
+bool lpf_cancel_is(const struct lpf_canceller *canceller, PyObject *raised);
 /* Asks for the next look. */
 void lpf_cancel_watch(struct lpf__thread *t, struct lpf_canceller *canceller, uint64_t now);
 void lpf_cancel_clear(struct lpf_canceller *canceller);

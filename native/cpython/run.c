@@ -79,8 +79,10 @@ static void entry(void *self)
         if (c->starved) {
             end_starved(c);
         }
-        c->cancelled = c->cancelled ||
-                       (c->canceller.exception != NULL && c->exception == c->canceller.exception);
+        if (lpf_cancel_is(&c->canceller, c->exception)) {
+            c->cancelled = true;
+            Py_SETREF(c->exception, Py_NewRef(c->canceller.exception));
+        }
     }
     lpf_call_drop(c);
 }

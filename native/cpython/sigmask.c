@@ -48,20 +48,6 @@ static void note(Continuation *c, uint64_t blocked, uint64_t unblocked)
     c->unblocked = (c->unblocked | unblocked) & ~blocked;
 }
 
-static PyObject *watched(PyObject *module, PyObject *const *args, Py_ssize_t count)
-{
-    keep_masks();
-    Continuation *c = current();
-    uint64_t before = c != NULL ? present_mask() : 0;
-    /* A signal that it lets in may end it with an exception, of a handler: changed is changed. */
-    PyObject *result = ((_PyCFunctionFast)(void (*)(void))original)(module, args, count);
-    if (c != NULL) {
-        uint64_t after = present_mask();
-        note(c, after & ~before, before & ~after);
-    }
-    return result;
-}
-
 static void apply(int how, uint64_t bits)
 {
     sigset_t set;
@@ -72,6 +58,23 @@ static void apply(int how, uint64_t bits)
         }
     }
     pthread_sigmask(how, &set, NULL);
+}
+
+static PyObject *watched(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    keep_masks();
+    Continuation *c = current();
+    uint64_t before = c != NULL ? present_mask() : 0;
+    /* A signal that it lets in may end it with an exception, of a handler: changed is changed. */
+    PyObject *result = ((_PyCFunctionFast)(void (*)(void))original)(module, args, count);
+    if (lpf_safepoint_installed_here()) { /* Without it, nothing here could be left any more. */
+        apply(SIG_UNBLOCK, UINT64_C(1) << (lpf__signal - 1));
+    }
+    if (c != NULL) {
+        uint64_t after = present_mask();
+        note(c, after & ~before, before & ~after);
+    }
+    return result;
 }
 
 void lpf_sigmask_hand_on(const Continuation *c)

@@ -153,3 +153,14 @@ def test_an_error_in_a_limited_piece_is_shown_once(kernel: Kernel) -> None:
     cell = kernel.run("get_ipython().run_cell_magic('timeout', '10s', '1 / 0')")
     assert cell.reply["ename"] == "ZeroDivisionError"
     assert len(cell.of_type("error")) == 1
+
+
+def test_a_cell_in_a_task_group_ends_as_any_other(kernel: Kernel) -> None:
+    cell = kernel.run(
+        "%%timeout 200ms --on-timeout cancel\n"
+        "import asyncio\n"
+        "async with asyncio.TaskGroup():\n"
+        "    while True: pass"
+    )
+    assert cell.reply["ename"] == "CellTimeout"
+    assert kernel.value("1 + 1") == "2"

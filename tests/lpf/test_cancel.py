@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import time
@@ -103,6 +104,53 @@ def test_what_raises_something_else_in_spite_of_it_is_finished_with_that() -> No
     assert isinstance(error.__context__, lpf.Cancelled)
     with pytest.raises(ValueError, match="in finally"):
         c.result()
+
+
+def in_task_group() -> None:
+    async def main() -> None:
+        async with asyncio.TaskGroup():
+            spin()
+
+    asyncio.run(main())
+
+
+def in_except_group() -> None:
+    try:
+        in_task_group()
+    except* ValueError:
+        raise
+
+
+def test_a_group_of_nothing_else_is_a_cancellation_too() -> None:
+    for function in in_task_group, in_except_group:
+        c = lpf.launch(function, timeout=0.02)
+        assert c.cancel() == "cancelled"
+        assert isinstance(c.exception(), lpf.Cancelled)
+        with pytest.raises(lpf.TimedOut):
+            lpf.call(function, timeout=0.02)
+        with pytest.raises(lpf.TimedOut), lpf.time_limit(0.02):
+            function()
+
+
+def test_a_group_with_something_else_comes_out() -> None:
+    async def fails() -> None:
+        try:
+            await asyncio.sleep(0.001)
+            spin()
+        finally:
+            raise ValueError("tidying up")
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fails())
+            await asyncio.sleep(1000)
+
+    c = lpf.launch(asyncio.run, main(), timeout=0)
+    c.resume(timeout=0.05)
+    assert c.cancel() == "finished"
+    group = c.exception()
+    assert isinstance(group, ExceptionGroup)
+    assert isinstance(group.exceptions[0], ValueError)
 
 
 def test_a_cancelled_of_its_own_making_is_no_cancellation() -> None:

@@ -200,6 +200,22 @@ def test_a_function_that_ends_leaves_its_changes_of_the_mask_as_any_call_does() 
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def test_a_function_that_blocks_all_signals_is_left_all_the_same() -> None:
+    def f() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while True:
+            pass
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        c = lpf.launch(f, timeout=0.005)
+        assert c.state == "paused"
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+        c.cancel()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def test_the_signal_from_outside_pauses_the_outermost(child: Callable[..., Any]) -> None:
     done = child(
         """
