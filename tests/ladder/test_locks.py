@@ -94,6 +94,8 @@ while not second.done:
     if not first.done:
         first.resume(timeout=0.1)
     second.resume(timeout=0.1)
+if not first.done:  # It has been left right behind its query.
+    first.resume()
 print(first.result(), second.result())
 """
     with child(code) as process:
