@@ -146,6 +146,7 @@ class Cell:
     until: float | None = None
     then: Literal["pause", "cancel"] = "pause"
     by_cpu = False
+    hears: Any = None  # The first handler of interrupts that its code has; None: what is there.
     answerable = True
     ending: CellEnded | None = None
     outcome: Outcome | None = None

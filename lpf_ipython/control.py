@@ -57,7 +57,7 @@ class Control:
         async def handle(stream: Any, ident: Any, parent: Any) -> None:
             try:
                 content = await act(_fields(parent["content"]))
-            except (JobError, KeyError, ValueError, IndexError) as problem:
+            except Exception as problem:  # Whatever it is: who asks waits for a reply.
                 content = messages.error(problem)
             kind = messages.reply_type(name)
             self.kernel.session.send(stream, kind, content, parent, ident)

@@ -84,6 +84,8 @@ class Driver:
         """
         # A terminal has no event loop around its cells.
         self.task = None if asyncio._get_running_loop() is None else asyncio.current_task()
+        if self.cell.hears is not None and not self.cell.drivers:
+            self._sigint.begin(self.cell.hears)
         self.cell.drivers.append(self)
         try:
             return (yield from self._steps(coro))

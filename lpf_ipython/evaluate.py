@@ -15,7 +15,7 @@ import lpf
 from . import tabular
 from .contents import Contents, Thing
 from .errors import JobError
-from .inspect import JobLike, frames_of
+from .inspect import JobLike, frames_of, variables
 from .places import visible
 from .values import Values, clean, shorten, type_name
 
@@ -84,7 +84,7 @@ def expandable(value: object) -> bool:
 
 
 def _value(expression: str, frame: FrameType) -> object:
-    names = dict(frame.f_locals)
+    names = variables(frame)
     if expression in names:
         return names[expression]
     if len(expression) > _LONGEST:

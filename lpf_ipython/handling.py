@@ -12,6 +12,7 @@ Main thread.
 from __future__ import annotations
 
 import signal
+from types import FrameType
 from typing import Any
 
 from . import private, sigint
@@ -30,6 +31,7 @@ class Handling:
         self._begun = begun
         self._while_lent = while_lent
         self._at_idle = at_idle
+        while_lent.hooks = (Handling._before.__code__, Handling._after.__code__)
         self._sigint_only = private.handles_sigint_only(kernel)
 
     def install(self) -> None:
@@ -49,10 +51,15 @@ class Handling:
         if handled[-1]:
             return
         if self._sigint_only:
-            former = sigint.put(signal.default_int_handler)
+            former = sigint.put(self._interrupted)
             self._kernel.saved_sigint_handler = sigint.named(former)
         else:
             type(self._kernel).pre_handler_hook(self._kernel)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        """Raise where the kernel catches it: anywhere else, it would be the kernel's end."""
+        if self._while_lent.is_handled(frame):
+            signal.default_int_handler(number, frame)
 
     def _after(self) -> None:
         handled = self._while_lent.handled

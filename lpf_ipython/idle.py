@@ -36,12 +36,15 @@ class AtIdle:
         publisher: Publisher,
         loop: asyncio.AbstractEventLoop,
         resume_with: Callable[[Request, Order], None],
+        meanwhile: Any,
     ) -> None:
         self._begun = begun
         self._while_lent = while_lent
         self._publisher = publisher
         self._loop = loop
         self._resume_with = resume_with
+        # Who hears them while a request is seen to: nobody, once that is over.
+        self._meanwhile = meanwhile
         self._hears = False
 
     @property
@@ -61,7 +64,7 @@ class AtIdle:
     def in_place_of(self, handler: Any) -> Any:
         """Return who is to hear interrupts from now on, where *handler* has; a cell's is left."""
         idle = (sigint.IGNORED, self._interrupted, self._while_lent.interrupted)
-        if handler not in idle:
+        if handler not in idle and handler != self._meanwhile:
             return handler
         cell = self._begun.front
         runs = cell is not None and not cell.is_parked

@@ -28,13 +28,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import lpf
 
 from . import background, interrupt, messages, private, sigint
 from .begun import Begun
-from .cell import Abandoned, Cell, Order, cancelled
+from .cell import FIRST, Abandoned, Cell, Order, cancelled
 from .config import LPF
 from .driver import Driver
 from .eager import EagerTasks
@@ -88,9 +89,12 @@ class KernelRunner:
         self._parents = Parents(kernel)
         self._variables = Variables(kernel)
         # Who lets others in, and who is interrupted.
-        quantum, lent = Quantum(config, self.begun), WhileLent(self.begun, self.loop)
+        quantum = Quantum(config, self.begun)
+        lent = WhileLent(self.begun, self.loop, type(kernel).dispatch_shell.__code__)
         self.quantum, self.interrupted = quantum.get, lent.interrupted
-        self._at_idle = AtIdle(self.begun, lent, self._publisher, self.loop, self._resume_with)
+        self._at_idle = AtIdle(
+            self.begun, lent, self._publisher, self.loop, self._resume_with, self._meanwhile
+        )
         self._interrupts = interrupt.Watch(self)
         self._parts = (
             quantum,
@@ -134,6 +138,17 @@ class KernelRunner:
         if threading.current_thread() is not threading.main_thread():
             await self._original(stream, ident, parent)  # A subshell's thread.
             return
+        lent = sigint.put(self._meanwhile) == self.interrupted
+        hears = self.interrupted if lent else signal.default_int_handler
+        try:
+            await self._handle(stream, ident, parent, hears)
+        finally:
+            if lent and sigint.get() == self._meanwhile:
+                sigint.put(
+                    self.interrupted
+                )  # What is lent goes on; else the kernel's hook puts another one.
+
+    async def _handle(self, stream: Any, ident: Any, parent: Any, hears: Any) -> None:
         self._variables.hand_on()
         if self.begun:
             self._at_idle.goes_on(parent)
@@ -144,7 +159,7 @@ class KernelRunner:
             parent["content"]["stop_on_error"] = False  # Nothing is queued behind it.
             served = self._serve_beside(request)
         else:
-            served = self._serve(request, self._queue.enter(request))
+            served = self._serve(request, self._queue.enter(request), hears)
         context = contextvars.copy_context()
         if request.late:
             # Without a wait: the kernel's hooks around this must not enclose another cell's end.
@@ -165,7 +180,7 @@ class KernelRunner:
         elif not request.late:
             self._queue.handler_returns(request)
 
-    async def _serve(self, request: Request, before: list[Request]) -> None:
+    async def _serve(self, request: Request, before: list[Request], hears: Any) -> None:
         if request.late and not await self._queue.wait(request, before):
             self._publisher.aborted(request)
             self._queue.over(request, request.withdrawn.done())
@@ -175,22 +190,33 @@ class KernelRunner:
                 self._publisher.aborted(request)
                 self._queue.over(request, True)
             else:
-                await self._run(request)
+                await self._run(request, signal.default_int_handler if request.late else hears)
         finally:
             self._queue.leave(request)
 
     async def _serve_beside(self, request: Request) -> None:
         async with self._beside:
-            await self._run(request)
+            await self._run(request, self.interrupted)
 
     def _come_late(self, request: Request, cell: Cell) -> None:
         """Do what the kernel did before it called the handler, which has long returned."""
         private.publish_status(self.kernel, "busy", request.parent)
         self._parents.take(request, cell)
-        sigint.put(self.interrupted if request.background else signal.default_int_handler)
+        sigint.put(self._meanwhile)
 
-    async def _run(self, request: Request) -> None:
+    def _meanwhile(self, number: int, frame: FrameType | None) -> None:
+        """Hear an interrupt while a request is seen to: nothing of that is to be left half done.
+
+        It is for the cell that is about to begin. One that has ended does not need it.
+        """
+        cell = self.current
+        if cell is not None and not cell.began and not cell.is_parked:
+            cell.order(Order("interrupt", FIRST))
+
+    async def _run(self, request: Request, hears: Any) -> None:
+        """Run its cell, of which *hears* is the first handler of interrupts."""
         cell = self._begin(request)
+        cell.hears = hears
         if request.late:
             self._come_late(request, cell)
         self._reporter.belongs_to(request.parent)

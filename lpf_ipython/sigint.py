@@ -58,6 +58,14 @@ class Sigint:
         self._theirs: Any = None
         self._is_ours = False
         self._passes_on = True
+        self._outer: Any = None
+
+    def begin(self, theirs: Any) -> None:
+        """Take interrupts from the start, and give back at the end what is there now.
+
+        *theirs* is the handler of the cell.
+        """
+        self._outer, self._theirs, self._is_ours = put(self._take), theirs, True
 
     def ours(self) -> None:
         """Take interrupts; the cell is not running."""
@@ -79,7 +87,10 @@ class Sigint:
 
     def end(self) -> None:
         """Give them back for good."""
-        self.theirs()
+        if self._outer is None:
+            self.theirs()
+        else:
+            put(self._outer)
         del self._arrived  # Its owner's, who has this.
 
     def step_aside(self, handler: Any) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "is_scalar",
     "kind_of",
     "listed",
+    "own_member",
     "plain_array",
     "preview",
 ]
@@ -45,8 +46,20 @@ _NAMES: tuple[tuple[Library, str, tuple[str, ...]], ...] = (
 
 def is_own(kind: type) -> bool:
     """Say whether *kind* is numpy's or pandas' own and not a class that derives from theirs."""
-    module = _MODULE(kind)
+    try:
+        module = _MODULE(kind)
+    except AttributeError:  # It was made where modules have no names.
+        return False
     return type(module) is str and module.partition(".")[0] in ("numpy", "pandas")
+
+
+def own_member(kind: type, name: str) -> object:
+    """Return what *kind* or one of its bases has under *name*, as it is there: no code is run."""
+    for base in type.__dict__["__mro__"].__get__(kind):
+        members = type.__dict__["__dict__"].__get__(base)
+        if name in members:
+            return members[name]
+    return None
 
 
 def kind_of(kind: type) -> Library | None:

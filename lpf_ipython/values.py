@@ -75,7 +75,7 @@ class Values:
                 return _PLAIN[kind](value)
             if kind in _CONTAINERS:
                 return self._container(value, depth)
-            if kind.__repr__ is object.__repr__:
+            if tabular.own_member(kind, "__repr__") is object.__repr__:
                 return f"<{type_name(value)} object>"
         if issubclass(kind, type):
             return f"<class {_NAME(value)}>"
@@ -187,15 +187,32 @@ def _function(value: Any) -> str:
     return f"<function {value.__qualname__}>"
 
 
+def _method(value: Any) -> str:
+    function = value.__func__  # May be of the user's, and its name computed.
+    return _function(function) if type(function) is FunctionType else "<function>"
+
+
+def _builtin(value: Any) -> str:
+    bound = value.__self__
+    asked = bound if issubclass(type(bound), type) else type(bound)  # For a name, by __qualname__.
+    return f"<function {value.__qualname__ if type(asked) is type else value.__name__}>"
+
+
+def _module(value: Any) -> str:
+    members = vars(ModuleType)["__dict__"]
+    name = dict.get(members.__get__(value), "__name__")
+    return f"<module {name}>" if type(name) is str else "<module>"
+
+
 _PLAIN: dict[type, Callable[[Any], str]] = {
     int: _int,
     str: _sliced,
     bytes: _sliced,
     bytearray: _sliced,
     FunctionType: _function,
-    BuiltinFunctionType: _function,
-    MethodType: _function,
-    ModuleType: lambda value: f"<module {ModuleType.__getattribute__(value, '__name__')}>",
+    BuiltinFunctionType: _builtin,
+    MethodType: _method,
+    ModuleType: _module,
     **dict.fromkeys((bool, float, complex, range, type(None), type(...)), repr),
 }
 _CONTAINERS: dict[type, tuple[str, str]] = {

@@ -123,3 +123,47 @@ def test_a_running_cell_has_no_values_yet(kernel: Kernel) -> None:
     assert reply["status"] == "error"
     kernel.control("lpf_cancel_request")
     cell.wait()
+
+
+HOSTILE = """
+import types
+def endless(*args):
+    while True:
+        pass
+class Descriptor:
+    __get__ = endless
+class Named:
+    __call__ = __getattr__ = endless
+class Shown:
+    __repr__ = Descriptor()
+class Mapping:
+    __getitem__ = keys = __iter__ = endless
+module = types.ModuleType("odd")
+module.__name__ = type("Name", (), dict(__format__=endless, __str__=endless))()
+nameless = types.ModuleType("odd")
+del nameless.__name__
+nameless.__getattr__ = endless
+values = [Shown(), types.MethodType(Named(), 1), module, nameless]
+namespace = {}
+exec("value = type('Homeless', (), {})()", namespace)
+homeless = namespace["value"]
+"""
+
+
+def test_no_code_of_a_value_is_run_without_a_limit(kernel: Kernel) -> None:
+    kernel.run(HOSTILE)
+    paused = Paused(kernel)
+    try:
+        shown = [child["value"] for child in paused("values", frame=1)["children"]]
+        assert shown[0].startswith("<Shown")
+        assert shown[1:] == ["<function>", "<module>", "<module>"]
+        assert paused("homeless", frame=1)["children"] == []
+        assert paused("[].append", frame=1)["value"] == "<function list.append>"
+    finally:
+        kernel.control("lpf_cancel_request", job=paused.job)
+        paused.cell.wait()
+
+
+def test_numbers_out_of_range_are_answered(kernel: Kernel) -> None:
+    reply = kernel.control("lpf_pause_request", within=10**400)
+    assert reply["status"] == "error"

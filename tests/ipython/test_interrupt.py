@@ -187,3 +187,55 @@ def test_a_traceback_that_takes_long_is_shown_to_its_end(kernel: Kernel) -> None
     kernel.run("del get_ipython().InteractiveTB.structured_traceback")
     assert cell.reply["ename"] == "KeyboardInterrupt"
     assert cell.reply["traceback"] == ["interrupted"]
+
+
+@pytest.mark.parametrize("name", ["enter", "over", "handler_returns"])
+def test_an_interrupt_leaves_no_request_half_seen_to(kernel: Kernel, name: str) -> None:
+    """Whoever comes after a request that was never ended would wait for ever."""
+    kernel.run(
+        "import signal\n"
+        "from lpf_ipython.queue import Queue\n"
+        f"original = Queue.{name}\n"
+        "def interrupted(*args):\n"
+        f"    Queue.{name} = original\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    return original(*args)"
+    )
+    kernel.run(f"Queue.{name} = interrupted")
+    assert kernel.run("1 + 1").results == ["2"]
+    assert kernel.run("2 + 2").results == ["4"]
+    assert kernel.value(f"Queue.{name} is original") == "True"
+
+
+def test_an_interrupt_when_a_late_cell_ends_costs_no_kernel(kernel: Kernel) -> None:
+    kernel.run(
+        "import signal\n"
+        "from lpf_ipython.queue import Queue\n"
+        "original = Queue.over\n"
+        "def interrupted(*args):\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    return original(*args)"
+    )
+    first = kernel.start("Queue.over = interrupted\nimport lpf\nlpf.pause()")
+    later = kernel.start("1 + 1")
+    kernel.until(lambda _: "paused" in [job["state"] for job in first.of_type("lpf_state")])
+    kernel.control("lpf_resume_request")
+    first.wait()
+    later.wait()
+    assert later.results == ["2"]
+    assert kernel.run("Queue.over = original\n2 + 2").results == ["4"]
+
+
+def test_an_interrupt_between_the_hooks_of_a_message_costs_no_kernel(kernel: Kernel) -> None:
+    cell = kernel.run(
+        "import asyncio, signal\n"
+        "kernel = get_ipython().kernel\n"
+        "def between():\n"
+        "    kernel.pre_handler_hook()\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    kernel.post_handler_hook()\n"
+        "    print('lives')\n"
+        "asyncio.get_running_loop().call_later(0.01, between)"
+    )
+    cell.prints("lives")
+    assert kernel.run("1 + 1").results == ["2"]
