@@ -26,6 +26,8 @@ from contextlib import suppress
 from typing import Any
 
 import lpf
+from lpf import _native
+from lpf._stack import same_stack
 
 from . import private
 from .cell import FIRST, INSTANT, Abandoned, Cell, Ending, Order, Outcome, cancelled, keep
@@ -101,10 +103,14 @@ class Driver:
     def _steps(self, coro: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
         send: Callable[[], Any] = functools.partial(coro.send, None)
         cell = self.cell
+        stack = None
         while True:
             if cell.stands_by:
                 yield from self._gate()
-            step = lpf.launch(self._ordered(coro, send) if cell.has_to_obey else send, timeout=0)
+            stack = same_stack(stack)
+            step = _native._launch_on(
+                stack, self._ordered(coro, send) if cell.has_to_obey else send, timeout=0
+            )
             cell.job.continuation = step
             self.in_step = True
             self._run(step, step.resume)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import lpf
+from lpf import _native
+from lpf._stack import same_stack
 
 from .cell import Cell, Ending, Order
 from .errors import CellTimeout, JobError
@@ -65,8 +67,10 @@ class _Body:
 
     def run(self, coro: Coroutine[Any, Any, Any]) -> Any:
         send: Callable[[], Any] = functools.partial(coro.send, None)
+        stack = None
         while True:
-            step = lpf.launch(send, timeout=self._left())
+            stack = same_stack(stack)
+            step = _native._launch_on(stack, send, timeout=self._left())
             while not step.done:
                 self._passed(step)
             try:

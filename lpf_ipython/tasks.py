@@ -25,6 +25,8 @@ from types import CodeType
 from typing import Any, Protocol
 
 import lpf
+from lpf import _native
+from lpf._stack import same_stack
 
 from .cell import Cell, Order, keep
 
@@ -52,6 +54,7 @@ class Steps(Coroutine[Any, Any, Any]):
         self._coro = coro
         self._runner = runner
         self._step: lpf.Continuation[Any] | None = None
+        self._stack: object | None = None  # Of all steps.
         self._cell: Cell | None = None
         # Whether it is still to be told that it has to end, and when it is given up, by time.monotonic.
         self._tell = False
@@ -70,7 +73,8 @@ class Steps(Coroutine[Any, Any, Any]):
         step, self._step = self._step, None
         try:
             if step is None:
-                step = lpf.launch(self._coro.send, value, timeout=0)
+                self._stack = same_stack(self._stack)
+                step = _native._launch_on(self._stack, self._coro.send, value, timeout=0)
                 return self._run(step, step.resume)
             return self._go_on(step)
         finally:
@@ -81,7 +85,8 @@ class Steps(Coroutine[Any, Any, Any]):
         step, self._step = self._step, None
         try:
             if step is None:
-                step = lpf.launch(self._coro.throw, error, timeout=0)
+                self._stack = same_stack(self._stack)
+                step = _native._launch_on(self._stack, self._coro.throw, error, timeout=0)
                 return self._run(step, step.resume)
             if self._has_to_end:
                 self._told()
@@ -134,7 +139,11 @@ class Steps(Coroutine[Any, Any, Any]):
             finally:
                 cell.computing = before
         if step.done:
-            return step.result()
+            try:
+                return step.result()
+            except BaseException:  # It has ended.
+                self._stack = None
+                raise
         self._step = step
         return None if cell is None else self._left(cell, step)
 

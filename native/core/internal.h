@@ -211,7 +211,8 @@ extern __thread struct lpf__thread *lpf__self __attribute__((tls_model("initial-
 struct lpf__thread *lpf__thread_get(void); /* Creates it; NULL if out of memory. */
 
 /* The parts of launch, resume and pause that a host puts its own save and load around. */
-int lpf__prepare(lpf_t *c, void (*f)(void *), void *arg); /* Takes a stack; READY. */
+/* READY, on this stack; NULL: takes one. */
+int lpf__prepare(lpf_t *c, void (*f)(void *), void *arg, struct lpf__stack *stack);
 int lpf__check_runnable(const lpf_t *c);
 int lpf__limit_ready(struct lpf__thread *t, uint64_t limit_ns); /* Timer and handler exist. */
 uint64_t lpf__read_time(struct lpf__thread *t); /* When the lpf__run that follows begins; cycles. */

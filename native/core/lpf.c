@@ -399,13 +399,13 @@ static void *start(void *self)
     return c->caller_context;
 }
 
-int lpf__prepare(lpf_t *c, void (*f)(void *), void *arg)
+int lpf__prepare(lpf_t *c, void (*f)(void *), void *arg, struct lpf__stack *stack)
 {
     struct lpf__thread *t = lpf__thread_get();
     if (t == NULL) {
         return LPF_ENOMEM;
     }
-    c->stack = lpf__stack_take(&t->pool);
+    c->stack = stack != NULL ? stack : lpf__stack_take(&t->pool);
     if (c->stack == NULL) {
         return LPF_ENOMEM;
     }
@@ -627,7 +627,7 @@ static int launch(lpf_t **out, void (*f)(void *), void *arg, uint64_t limit_ns)
         return LPF_ENOMEM;
     }
     c->keeps_mask = true;
-    int status = lpf__prepare(c, f, arg);
+    int status = lpf__prepare(c, f, arg, NULL);
     if (status == LPF_OK && limit_ns != 0) {
         status = lpf__limit_ready(c->thread, limit_ns);
     }

@@ -282,6 +282,9 @@ static void continuation_dealloc(Continuation *c)
     Py_CLEAR(c->broke_into);
     Py_CLEAR(c->name_owner);
     lpf_contextvars_drop(&c->contextvars);
+    if (c->reserved != NULL) { /* It could not be begun. */
+        lpf_stack_give_back(c);
+    }
     lpf__release(&c->core);
     lpf_continuation_delete(c);
 }

@@ -10,8 +10,7 @@ static int kept_for_main; /* Those of the main thread that were dropped on anoth
 void lpf_continuation_cancel_ready(Continuation *c)
 {
     lpf__discard(&c->core);
-    lpf__stack_give(&c->core.thread->pool, c->core.stack);
-    c->core.stack = NULL;
+    lpf_stack_give_back(c);
     c->cancelled = true;
     lpf_continuation_unlink(c);
     lpf_call_drop(c);

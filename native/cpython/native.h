@@ -124,6 +124,7 @@ typedef struct lpf_continuation {
     int blas;                    /* Which OpenBLAS it was abandoned in; see blas.c. */
     bool left_for_limit;         /* Left only so that a time_limit around it can be enforced. */
     uint64_t blocked, unblocked; /* Signals, by its own calls: a bit each. */
+    PyObject *reserved;          /* Whose stack it has; NULL: the pool's. */
     lpf_t core;                  /* Its host is lpf_python_host. */
     /* What follows, and the last part of the core, need not be zero in the beginning. */
     struct lpf_pystate inside;  /* While it stands still. */
@@ -181,7 +182,8 @@ void lpf_call_drop(Continuation *c);
 
 /* A READY continuation of the call.  args[0] is the function. */
 Continuation *lpf_continuation_make(PyThreadState *ts, const char *verb, PyObject *const *args,
-                                    Py_ssize_t positional, PyObject *keywords, uint64_t *limit_ns);
+                                    Py_ssize_t positional, PyObject *keywords, uint64_t *limit_ns,
+                                    PyObject *reserved);
 void lpf_continuation_delete(Continuation *c);
 /* Starts or resumes it; returns when it has ended or stands still again. */
 void lpf_continuation_run(PyThreadState *ts, Continuation *c, uint64_t limit_ns);
@@ -194,6 +196,7 @@ void lpf_continuation_leave_native(PyThreadState *ts, Continuation *c, enum lpf_
 /* Raises it; always -1. */
 int lpf_continuation_raise_thrown(Continuation *c);
 PyObject *lpf_launch_py(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
+PyObject *lpf_launch_on_py(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *lpf_launch_step_py(PyObject *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *lpf_resume_py(Continuation *, PyObject *const *, Py_ssize_t, PyObject *);
 PyObject *lpf_throw_py(Continuation *, PyObject *, PyObject *);
@@ -264,6 +267,13 @@ struct lpf_steps {
 struct lpf_steps lpf_steps_from(uint64_t when);
 /* If it is time.  Async-signal-safe; GIL held by this thread. */
 void lpf_iterators_step(struct lpf_steps *steps, uint64_t now, void *ucontext);
+
+/* ---- reserved.c --------------------------------------------------------------------------- */
+
+PyObject *lpf_reserve_stack_py(PyObject *, PyObject *);
+/* Its stack, for one function; NULL without an exception: take another one. */
+struct lpf__stack *lpf_reserved_take(PyObject *capsule);
+void lpf_stack_give_back(Continuation *c); /* To the one who reserved it, or the pool. */
 
 /* ---- blas.c ------------------------------------------------------------------------------- */
 

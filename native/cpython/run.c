@@ -89,8 +89,7 @@ static void entry(void *self)
 
 static void after_end(Continuation *c)
 {
-    lpf__stack_give(&c->core.thread->pool, c->core.stack);
-    c->core.stack = NULL;
+    lpf_stack_give_back(c);
     lpf_continuation_unlink(c);
     c->reason = LPF_REASON_NONE;
     if (c->canceller.active || c->canceller.exception != NULL) {
@@ -257,7 +256,8 @@ static bool is_timeout(PyObject *keyword)
 
 /* A READY continuation of the call.  args[0] is the function. */
 Continuation *lpf_continuation_make(PyThreadState *ts, const char *verb, PyObject *const *args,
-                                    Py_ssize_t positional, PyObject *keywords, uint64_t *limit_ns)
+                                    Py_ssize_t positional, PyObject *keywords, uint64_t *limit_ns,
+                                    PyObject *reserved)
 {
     if (positional < 1) {
         PyErr_Format(PyExc_TypeError, "%s() needs a function to call", verb);
@@ -294,7 +294,9 @@ Continuation *lpf_continuation_make(PyThreadState *ts, const char *verb, PyObjec
         return NULL;
     }
     c->core.host = &lpf_python_host;
-    if (lpf__prepare(&c->core, entry, c) != LPF_OK) {
+    struct lpf__stack *stack = reserved != NULL ? lpf_reserved_take(reserved) : NULL;
+    c->reserved = stack != NULL ? Py_NewRef(reserved) : NULL;
+    if (lpf__prepare(&c->core, entry, c, stack) != LPF_OK) {
         Py_DECREF(c);
         PyErr_NoMemory();
         return NULL;
@@ -311,11 +313,12 @@ Continuation *lpf_continuation_make(PyThreadState *ts, const char *verb, PyObjec
 }
 
 static inline PyObject *launch(PyObject *const *args, Py_ssize_t positional, PyObject *keywords,
-                               bool variables_stay)
+                               PyObject *reserved, bool variables_stay)
 {
     uint64_t limit_ns;
     PyThreadState *ts = PyThreadState_Get();
-    Continuation *c = lpf_continuation_make(ts, "launch", args, positional, keywords, &limit_ns);
+    Continuation *c = lpf_continuation_make(ts, "launch", args, positional, keywords, &limit_ns,
+                                            reserved);
     if (c != NULL) {
         c->contextvars.stays = variables_stay;
         if (limit_ns != 0) {
@@ -329,14 +332,31 @@ PyObject *lpf_launch_py(PyObject *module, PyObject *const *args, Py_ssize_t posi
                         PyObject *keywords)
 {
     (void)module;
-    return launch(args, positional, keywords, false);
+    return launch(args, positional, keywords, NULL, false);
+}
+
+static PyObject *launch_on(PyObject *const *args, Py_ssize_t positional, PyObject *keywords,
+                           bool variables_stay)
+{
+    if (positional < 1) {
+        PyErr_SetString(PyExc_TypeError, "a stack is missing, or None");
+        return NULL;
+    }
+    return launch(args + 1, positional - 1, keywords, args[0], variables_stay);
+}
+
+PyObject *lpf_launch_on_py(PyObject *module, PyObject *const *args, Py_ssize_t positional,
+                           PyObject *keywords)
+{
+    (void)module;
+    return launch_on(args, positional, keywords, false);
 }
 
 PyObject *lpf_launch_step_py(PyObject *module, PyObject *const *args, Py_ssize_t positional,
                              PyObject *keywords)
 {
     (void)module;
-    return launch(args, positional, keywords, true);
+    return launch_on(args, positional, keywords, true);
 }
 
 /* Parses (timeout=None) of resume and (exc, timeout=None) of throw, and checks the state. */

@@ -97,7 +97,7 @@ PyObject *lpf_call_py(PyObject *module, PyObject *const *args, Py_ssize_t positi
         return NULL;
     }
     Continuation *c = lpf_continuation_make(PyThreadState_Get(), "call", args, positional, keywords,
-                                            &limit_ns);
+                                            &limit_ns, NULL);
     if (c == NULL) {
         return NULL;
     }

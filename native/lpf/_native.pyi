@@ -78,8 +78,22 @@ signal: int
 def launch(
     f: Callable[..., _T], /, *args: Any, timeout: float | None = None, **kwargs: Any
 ) -> Continuation[_T]: ...
+def _reserve_stack() -> object | None: ...
+def _launch_on(
+    stack: object | None,
+    f: Callable[..., _T],
+    /,
+    *args: Any,
+    timeout: float | None = None,
+    **kwargs: Any,
+) -> Continuation[_T]: ...
 def _launch_step(
-    f: Callable[..., _T], /, *args: Any, timeout: float | None = None, **kwargs: Any
+    stack: object | None,
+    f: Callable[..., _T],
+    /,
+    *args: Any,
+    timeout: float | None = None,
+    **kwargs: Any,
 ) -> Continuation[_T]: ...
 def call(f: Callable[..., _T], /, *args: Any, timeout: float | None, **kwargs: Any) -> _T: ...
 def pause(value: object = None, /) -> None: ...

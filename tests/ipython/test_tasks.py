@@ -162,3 +162,34 @@ def test_the_event_loop_is_given_back(fresh: Kernel) -> None:
     assert fresh.run(f"await __import__('asyncio').sleep(0, {code})").results == ["'Tasks'"]
     fresh.run("%unload_ext lpf")
     assert fresh.run(f"await __import__('asyncio').sleep(0, {code})").results == ["'NoneType'"]
+
+
+GREENLETS = """
+import asyncio, greenlet
+async def spawn(f, *args):
+    g = greenlet.greenlet(f)
+    awaited = g.switch(*args)
+    while not g.dead:
+        awaited = g.switch(await awaited)
+    return awaited
+def work(n):
+    return sum(greenlet.getcurrent().parent.switch(asyncio.sleep(0.0005, n)) for _ in range(10))
+"""
+
+
+def test_greenlets_wait_in_cells_beside_a_paused_one(fresh: Kernel) -> None:
+    """SQLAlchemy's asyncio makes such greenlets."""
+    pytest.importorskip("greenlet")
+    fresh.run(GREENLETS)
+    first = fresh.start(
+        "stop, total = False, await spawn(work, 3)\nprint('go')\nwhile not stop: pass\n"
+        "total + await spawn(work, 3)"
+    )
+    fresh.until(lambda _: first.text == "go\n")
+    job = fresh.pause()["id"]
+    beside = "await spawn(work, 4), await asyncio.gather(spawn(work, 5), spawn(work, 6))"
+    assert fresh.run(beside).results == ["(40, [50, 60])"]
+    fresh.run("stop = True")
+    assert fresh.control("lpf_resume_request", job=job)["status"] == "ok"
+    assert first.wait().results == ["60"]
+    assert fresh.run(beside).results == ["(40, [50, 60])"]

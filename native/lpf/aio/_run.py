@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 def _drive(
     call: Callable[[], _T], name: str, quantum: float, limit: Limit | None
 ) -> Generator[Any, None, _T]:
-    c = _native._launch_step(call, timeout=quantum if limit is None else limit.slice(quantum))
+    c = _native._launch_step(None, call, timeout=quantum if limit is None else limit.slice(quantum))
     while not c.done:
         error: BaseException | None = None
         _turns.stands(c, name)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from .. import _native
+from .._stack import same_stack
 from . import _turns
 from ._current import postpone, swap_current_task
 
@@ -56,6 +57,7 @@ class Steps(Coroutine[Any, Any, _T]):
         "_inside",
         "_interrupt",
         "_quantum",
+        "_stack",
         "_step",
     )
 
@@ -64,6 +66,7 @@ class Steps(Coroutine[Any, Any, _T]):
         self._quantum = quantum
         self._interrupt = interrupt
         self._step: _native.Continuation[Any] | None = None
+        self._stack: object | None = None  # Of all steps.
         self._elapsed = 0.0  # Of the step, when its present turn began.
         self._inside: _AnyTask | None = None
         self.__name__ = getattr(coro, "__name__", type(coro).__name__)
@@ -93,11 +96,15 @@ class Steps(Coroutine[Any, Any, _T]):
         try:
             if step is not None:
                 return self._go_on(step, loop, task, None)
-            step = _native._launch_step(self._coro.send, value, timeout=self._quantum)
+            self._stack = same_stack(self._stack)
+            step = _native._launch_step(self._stack, self._coro.send, value, timeout=self._quantum)
             if step.done:
                 return step.result()
             self._elapsed = 0.0
             return self._leave(step, loop, task)
+        except BaseException:  # It has ended.
+            self._stack = None
+            raise
         finally:
             del step
 
@@ -116,9 +123,13 @@ class Steps(Coroutine[Any, Any, _T]):
                 if early and postpone(error):
                     error = None
                 return self._go_on(step, loop, task, error)
-            step = _native._launch_step(self._coro.throw, error, timeout=self._quantum)
+            self._stack = same_stack(self._stack)
+            step = _native._launch_step(self._stack, self._coro.throw, error, timeout=self._quantum)
             self._elapsed = 0.0
             return self._leave(step, loop, task)
+        except BaseException:
+            self._stack = None
+            raise
         finally:
             del step, error, kind, value, traceback
 
