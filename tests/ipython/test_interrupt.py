@@ -107,21 +107,22 @@ def test_interrupts_of_code_that_holds_the_gil_are_interrupts(kernel: Kernel) ->
 # Makes a step of the next cell one that was abandoned: native code that was interrupted, say.
 ABANDONS = """
 import lpf, types, lpf_ipython.driver as module
+from lpf import _native
 class Step:
     state, done, reason, starved = "abandoned", True, None, False
     def __init__(self, function, timeout): pass
     def resume(self, timeout=None): pass
     def stack(self): return []
     def result(self): raise lpf.Cancelled()
-def launch(function, timeout):
+def launch(stack, function, timeout):
     global steps
     steps -= 1
     if steps:
-        return lpf.launch(function, timeout=timeout)
-    module.lpf = lpf
+        return _native._launch_on(stack, function, timeout=timeout)
+    module._native = _native
     return Step(function, timeout)
 steps = {}
-module.lpf = types.SimpleNamespace(**{{**vars(lpf), "launch": launch}})
+module._native = types.SimpleNamespace(_launch_on=launch)
 """
 
 
