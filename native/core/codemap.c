@@ -412,7 +412,7 @@ void lpf__codemap_refresh(void)
 
 /* A look at the objects takes a lock of the loader's that a fork does not put right in the child.  So a
  * fork waits for it; not for ever, as the look may wait for a constructor that forks. */
-#define LONGEST_LOOK (100 * LPF__MILLISECOND)
+#define LONGEST_LOOK (1000 * LPF__MILLISECOND)
 
 static __thread bool forks __attribute__((tls_model("initial-exec")));
 
