@@ -143,10 +143,9 @@ class KernelRunner:
         try:
             await self._handle(stream, ident, parent, hears)
         finally:
+            # What is lent goes on. Else the kernel's hook puts another one.
             if lent and sigint.get() == self._meanwhile:
-                sigint.put(
-                    self.interrupted
-                )  # What is lent goes on; else the kernel's hook puts another one.
+                sigint.put(self.interrupted)
 
     async def _handle(self, stream: Any, ident: Any, parent: Any, hears: Any) -> None:
         self._variables.hand_on()
