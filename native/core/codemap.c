@@ -251,9 +251,11 @@ static bool imports(const struct dl_phdr_info *info, const char *name)
     return false;
 }
 
-static void add_locker(struct lpf__lockers *lockers, uintptr_t start, uintptr_t length)
+static void add_locker(struct lpf__lockers *lockers, uintptr_t start, uintptr_t length,
+                       struct lpf__data variables)
 {
     if (lockers->count < LPF__MOST_LOCKERS) {
+        lockers->variables[lockers->count] = variables;
         lockers->start[lockers->count] = start;
         lockers->length[lockers->count++] = length;
     }
@@ -281,7 +283,7 @@ static int add_object(struct dl_phdr_info *info, size_t size, void *data)
             uintptr_t start = base + segment->p_vaddr;
             add_range(table, start, start + segment->p_memsz, kind, variables_of(info));
             if (locker) {
-                add_locker(&table->lockers, start, segment->p_memsz);
+                add_locker(&table->lockers, start, segment->p_memsz, variables_of(info));
             }
         }
     }
@@ -404,6 +406,7 @@ void lpf__codemap_refresh(void)
         if (fresh != NULL) {
             fresh->older = table;
             atomic_store(&current_table, fresh);
+            atomic_store(&lpf__codemap_has_lockers, fresh->lockers.count > 0);
             free_older(fresh);
         }
     }
@@ -473,9 +476,11 @@ static struct range range_at(uintptr_t pc)
     return range;
 }
 
+_Atomic bool lpf__codemap_has_lockers;
+
 struct lpf__lockers lpf__codemap_lockers(void)
 {
-    struct lpf__lockers found = {0, {0}, {0}};
+    struct lpf__lockers found = {.count = 0};
     atomic_fetch_add(&readers, 1);
     const struct table *table = atomic_load(&current_table);
     if (table != NULL) {

@@ -171,6 +171,14 @@ struct lpf__held {
     int *owners[LPF__MOST_LOCKS]; /* In each lock, the number of the thread that holds it. */
 };
 
+/* A lock that a function of this thread keeps while it stands still at a safe point. */
+#define LPF__MOST_KEPT 16
+struct lpf__kept {
+    const lpf_t *function; /* NULL: free. */
+    int *owner;
+    unsigned count; /* How many times it was locked. */
+};
+
 /* One for each kernel thread that has used the library; freed when the thread ends.
  *
  * Signal handler and ordinary code of the same thread share it.  Ordinary code sets `busy` while
@@ -197,6 +205,8 @@ struct lpf__thread {
     uint64_t refused_cpu; /* and the CPU time then. */
     uint64_t locked;      /* Since when it is let go on because of a lock; 0: not. */
     struct lpf__held held;
+    unsigned kept_count; /* Of these, in use or once in use: the first ones. */
+    struct lpf__kept kept[LPF__MOST_KEPT];
     /* References: one for each function whose `thread` this is, and the thread's own.  The thread
      * counts its own in `handles_here`, without atomic instructions; what others let go of is taken
      * from `handles`, which has LPF__BIAS to spare until the thread ends and puts both together. */
@@ -310,10 +320,12 @@ bool lpf__codemap_may_leave(uintptr_t pc, struct lpf__data *variables);
  * not got that yet, so it may be left as well.  Async-signal-safe; only for a thread that sleeps. */
 bool lpf__codemap_waits_for_lock(uintptr_t pc);
 /* The code of libraries that make recursive locks and may be left.  Async-signal-safe. */
+extern _Atomic bool lpf__codemap_has_lockers;
 #define LPF__MOST_LOCKERS 8
 struct lpf__lockers {
     size_t count;
     uintptr_t start[LPF__MOST_LOCKERS], length[LPF__MOST_LOCKERS];
+    struct lpf__data variables[LPF__MOST_LOCKERS];
 };
 struct lpf__lockers lpf__codemap_lockers(void);
 /* Does pc lie in a function of the C library that holds nothing?  Async-signal-safe. */
@@ -327,6 +339,11 @@ bool lpf__codemap_is_leaf(uintptr_t pc);
 bool lpf__locks_hold(struct lpf__thread *t, struct lpf__data variables, const void *ucontext,
                      uint64_t now);
 void lpf__locks_forget(struct lpf__thread *t); /* It is going to be left without that question. */
+
+/* A function of this thread is about to stand still, with all that it waits for: notes which locks it
+ * keeps, so that nobody else lends them. */
+void lpf__locks_keep(struct lpf__thread *t, const lpf_t *victim);
+void lpf__locks_unkeep(struct lpf__thread *t, const lpf_t *victim); /* It goes on, or never will. */
 
 /* What a function that stands still has locked: around the call that leaves it, on its own stack. */
 struct lpf__lent {

@@ -498,6 +498,9 @@ static inline __attribute__((always_inline)) void run(lpf_t *c, uint64_t limit_n
     int saved_errno = *t->own_errno;
     lpf__set_busy(t);
     bool resumed = c->state == LPF_PAUSED;
+    if (t->kept_count > 0) {
+        lpf__locks_unkeep(t, c);
+    }
     put_into_list(t, c, limit_ns);
     if (c->keeps_mask) {
         pthread_sigmask(SIG_SETMASK, resumed ? &c->mask : NULL, &c->caller_mask);
@@ -525,6 +528,9 @@ void lpf__leave(lpf_t *victim)
     int saved_errno = *t->own_errno;
     lpf__set_busy(t);
     lpf_t *leaf = t->current;
+    if (atomic_load_explicit(&lpf__codemap_has_lockers, memory_order_relaxed)) {
+        lpf__locks_keep(t, victim);
+    }
     struct lpf__moment moment = moment_now(t);
     uint64_t now = leaf != victim || victim->limits != NULL ? latest_ns(t) : 0;
     for (lpf_t *d = leaf;; d = d->caller) {
@@ -569,6 +575,9 @@ void lpf__release(lpf_t *c)
 {
     give_stack(c);
     if (c->thread != NULL) {
+        if (c->thread == lpf__self && c->thread->kept_count > 0) {
+            lpf__locks_unkeep(c->thread, c);
+        }
         thread_unref(c->thread);
         c->thread = NULL;
     }

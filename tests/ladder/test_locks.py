@@ -166,3 +166,26 @@ def test_a_cell_that_waits_for_a_paused_one_is_told_and_can_be_paused(own_kernel
     assert first.wait().reply["ename"] == "OperationalError"
     assert own_kernel.control("lpf_resume_request", job=waiting)["status"] == "ok"
     assert second.wait().results == ["5"]
+
+
+def test_a_lock_of_a_function_that_stands_in_a_callback_is_not_lent_by_another() -> None:
+    """The other one is left in the same library, with a lock of its own and the first one's address on its stack."""
+    code = """
+import _sqlite3, ctypes
+sqlite = ctypes.CDLL(_sqlite3.__file__)
+handle = lambda connection: ctypes.c_void_p.from_address(id(connection) + object.__basicsize__)
+db.create_function("stand", 0, lambda: lpf.pause() or 7)
+first = lpf.launch(lambda: db.execute("select stand()").fetchone(), timeout=None)
+other = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+other.create_function("begin", 0, lambda: within.append(1) or 1)
+second = lpf.launch(sqlite.sqlite3_exec, handle(other), (QUERY % -1).encode(), None, handle(db), None, timeout=0.05)
+while not within:
+    second.resume(timeout=0.05)
+second.resume(timeout=0.2)
+print(first.state, second.state, first.resume(timeout=20).state, first.result(), flush=True)
+os = __import__("os")
+os._exit(0)  # The second never ends.
+"""
+    with child(code) as process:
+        out, errors = process.communicate(timeout=200)
+    assert (process.returncode, out) == (0, "paused paused finished (7,)\n"), errors
