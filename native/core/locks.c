@@ -204,9 +204,10 @@ LPF__UNCHECKED static void search_words(struct search *search, const uintptr_t *
 LPF__UNCHECKED static bool called_from(const struct lpf__lockers *lockers, const uintptr_t *from,
                                        const uintptr_t *to)
 {
-    for (; lockers->count > 0 && from < to; from++) {
-        for (size_t i = 0; i < lockers->count; i++) {
-            if (*from - lockers->start[i] < lockers->length[i]) {
+    for (size_t i = 0; i < lockers->count; i++) {
+        uintptr_t start = lockers->start[i], length = lockers->length[i];
+        for (const uintptr_t *word = from; word < to; word++) {
+            if (*word - start < length) {
                 return true;
             }
         }
@@ -217,18 +218,20 @@ LPF__UNCHECKED static bool called_from(const struct lpf__lockers *lockers, const
 /* The words of a function's stack that are in use, if it is one of ours. */
 struct words {
     const uintptr_t *from, *to;
+    const uintptr_t *frames_end; /* Behind it, the host's reserve. */
 };
 
 static struct words used_words(const lpf_t *c, uintptr_t stack_pointer)
 {
     uintptr_t low = stack_pointer & ~(sizeof(long) - 1);
     if (c == NULL || c->stack == NULL || low < (uintptr_t)c->stack->low ||
-        low >= (uintptr_t)c->stack) {
-        return (struct words){NULL, NULL};
+        low >= (uintptr_t)c->stack->reserve) {
+        return (struct words){NULL, NULL, NULL};
     }
-    uintptr_t high = (uintptr_t)c->stack;
+    uintptr_t high = (uintptr_t)c->stack, end = (uintptr_t)c->stack->reserve;
     high = high - low > MOST_STACK ? low + MOST_STACK : high;
-    return (struct words){(const uintptr_t *)low, (const uintptr_t *)high};
+    end = end < high ? end : high;
+    return (struct words){(const uintptr_t *)low, (const uintptr_t *)high, (const uintptr_t *)end};
 }
 
 static void search_objects(struct lpf__thread *t, struct lpf__held *held, const void *ucontext)
@@ -236,8 +239,8 @@ static void search_objects(struct lpf__thread *t, struct lpf__held *held, const 
     struct lpf__lockers lockers = lpf__codemap_lockers();
     struct words words = used_words(t->current, lpf__stack_pointer(ucontext));
     uintptr_t pc = lpf__program_counter(ucontext);
-    if (words.from != NULL &&
-        (called_from(&lockers, &pc, &pc + 1) || called_from(&lockers, words.from, words.to))) {
+    if (words.from != NULL && (called_from(&lockers, &pc, &pc + 1) ||
+                               called_from(&lockers, words.from, words.frames_end))) {
         const mcontext_t *registers = &((const ucontext_t *)ucontext)->uc_mcontext;
         struct search search = {.thread = t, .held = held};
         search_words(&search, (const uintptr_t *)registers, (const uintptr_t *)(registers + 1));
@@ -361,7 +364,7 @@ void lpf__locks_keep(struct lpf__thread *t, const lpf_t *victim)
     uintptr_t stack_pointer = (uintptr_t)__builtin_frame_address(0);
     for (const lpf_t *c = t->current;; c = c->caller) {
         struct words words = used_words(c, stack_pointer);
-        if (words.from != NULL && called_from(&lockers, words.from, words.to)) {
+        if (words.from != NULL && called_from(&lockers, words.from, words.frames_end)) {
             keep_those_of(t, victim, words, &lockers);
         }
         if (c == victim) {
